@@ -1,0 +1,13 @@
+export { ByteBudget } from './byte-budget.js';
+export { sleep, systemClock } from './clock.js';
+export type { Clock } from './clock.js';
+export {
+  describeError,
+  invariant,
+  InvariantError,
+  isOperatingError,
+  OperatingError,
+} from './errors.js';
+export type { OperatingErrorOptions, Outcome } from './errors.js';
+export { limits } from './limits.js';
+export { addSafe, numberFromWire } from './safe-integer.js';

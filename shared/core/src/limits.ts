@@ -1,0 +1,74 @@
+/**
+ * Every bound of the program, in one place, with its unit in its name. What an operator may change
+ * is in shared/config and defaults to a value from here; the rest is fixed.
+ */
+const KiB = 1024;
+const MiB = 1024 * KiB;
+
+export const limits = {
+  // Kafka protocol (defaults of Apache Kafka unless a reason is given)
+  requestBytesMax: 100 * MiB, // socket.request.max.bytes
+  messageBytesMax: 1_048_588, // message.max.bytes
+  arrayElementsMax: 1_000_000, // Kafka 4.4's cap
+  taggedFieldsMax: 64,
+  clientIdBytesMax: 32_767,
+  topicNameLengthMax: 249,
+  topicPartitionsMax: 10_000,
+  offsetMetadataBytesMax: 4096, // offset.metadata.max.bytes
+  fetchResponseBytesMax: 50 * MiB, // fetch.max.bytes of clients; also our own ceiling
+  fetchWaitMsMax: 5 * 60_000,
+
+  // Connections of the front
+  connectionsMax: 10_000,
+  connectionIdleMsMax: 10 * 60_000, // connections.max.idle.ms
+  requestsInFlightPerConnectionMax: 32,
+  requestBytesInFlightPerConnectionMax: 64 * MiB,
+  requestBytesInFlightMax: 256 * MiB,
+  responseBytesBufferedPerConnectionMax: 64 * MiB,
+  frameCompletionMsMax: 30_000,
+
+  // Write path
+  segmentBytes: 8 * MiB,
+  segmentBytesMin: 64 * KiB,
+  segmentBytesMax: 128 * MiB,
+  segmentExtentsMax: 20_000,
+  flushIntervalMsWithS3: 250,
+  flushIntervalMsWithFiles: 0,
+  flushInFlightMax: 4,
+  commitAgeMsMax: 5 * 60_000,
+  commitTimeoutMs: 30_000,
+  commitSegmentsPerTransactionMax: 32,
+  producerBatchesKept: 5, // ProducerStateEntry.NUM_BATCHES_TO_RETAIN
+  recentSegmentsBytesMax: 64 * MiB,
+
+  // Read path
+  blockCacheBytes: 128 * MiB,
+  feedBacklogBytesMax: 64 * MiB,
+  hotIndexExtentsPerPartitionMax: 1024,
+  extentsPerLookupMax: 128,
+
+  // Object store
+  storeAttemptsMax: 5,
+  storeBackoffMsMin: 50,
+  storeBackoffMsMax: 2_000,
+  storeRequestTimeoutMs: 30_000,
+
+  // Between processes
+  rpcMessageBytesMax: 128 * MiB,
+  rpcBytesBufferedMax: 64 * MiB,
+  rpcHeartbeatMs: 2_000,
+  rpcHeartbeatMissesMax: 3,
+  nodeHeartbeatMs: 2_000,
+  nodeDeadAfterMs: 10_000,
+  leaseDurationMs: 10_000,
+  leaseRenewMs: 3_000,
+
+  // Groups (defaults of Apache Kafka)
+  groupSessionTimeoutMsMin: 6_000,
+  groupSessionTimeoutMsMax: 30 * 60_000,
+  groupMembersMax: 10_000,
+  groupInitialRebalanceDelayMs: 3_000,
+
+  // Shutdown
+  drainMsMax: 30_000,
+} as const;

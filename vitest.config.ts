@@ -1,0 +1,12 @@
+import { defineConfig } from 'vitest/config';
+
+export default defineConfig({
+  test: {
+    include: ['{shared,services}/*/test/**/*.test.ts', 'test/**/*.test.ts'],
+    // Suites start real PostgreSQL clusters, real S3 servers and child processes.
+    testTimeout: 60_000,
+    hookTimeout: 120_000,
+    pool: 'forks',
+    maxWorkers: 2,
+  },
+});
