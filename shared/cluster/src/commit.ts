@@ -9,6 +9,12 @@ export interface BatchCommit {
   readonly producerId: number;
   readonly producerEpoch: number;
   readonly baseSequence: number;
+  /**
+   * true: the bytes are in the extent, but the batch must not be written, because an earlier batch
+   * of its producer was lost with another segment of this node. Answered KAFKA_STORAGE_ERROR (56)
+   * and treated like any refused batch; it changes no producer state.
+   */
+  readonly excluded: boolean;
 }
 
 /** All batches of one partition in one segment, contiguous bytes, in arrival order. */

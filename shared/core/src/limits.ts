@@ -32,6 +32,9 @@ export const limits = {
   segmentBytesMin: 64 * KiB,
   segmentBytesMax: 128 * MiB,
   segmentExtentsMax: 20_000,
+  arenaChunkBytes: MiB + 64 * KiB, // a batch of message.max.bytes fits
+  ingestBytesInFlightMax: 128 * MiB,
+  uploadsInFlightMax: 16,
   flushIntervalMsWithS3: 250,
   flushIntervalMsWithFiles: 0,
   flushInFlightMax: 4,
