@@ -35,11 +35,15 @@ export const limits = {
   arenaChunkBytes: MiB + 64 * KiB, // a batch of message.max.bytes fits
   ingestBytesInFlightMax: 128 * MiB,
   uploadsInFlightMax: 16,
+  sealJobsQueuedMax: 1024,
+  idleChunkBytesMax: 32 * MiB,
   flushIntervalMsWithS3: 250,
   flushIntervalMsWithFiles: 0,
   flushInFlightMax: 4,
   commitAgeMsMax: 5 * 60_000,
   commitTimeoutMs: 30_000,
+  commitBackoffMsMin: 20,
+  commitBackoffMsMax: 1_000,
   commitSegmentsPerTransactionMax: 32,
   producerBatchesKept: 5, // ProducerStateEntry.NUM_BATCHES_TO_RETAIN
   recentSegmentsBytesMax: 64 * MiB,
@@ -48,6 +52,7 @@ export const limits = {
   blockCacheBytes: 128 * MiB,
   feedBacklogBytesMax: 64 * MiB,
   hotIndexExtentsPerPartitionMax: 1024,
+  recordsDecompressedBytesMax: 128 * MiB, // of one batch; Kafka has no bound
   extentsPerLookupMax: 128,
 
   // Object store
@@ -61,6 +66,19 @@ export const limits = {
   rpcBytesBufferedMax: 64 * MiB,
   rpcHeartbeatMs: 2_000,
   rpcHeartbeatMissesMax: 3,
+  rpcServerSilenceMsMax: 30_000, // longer: a server can not see half of a large message arrive
+  rpcHandshakeMsMax: 5_000,
+  rpcHandshakesPendingMax: 256,
+  rpcSocketBufferedBytesMax: 4 * MiB, // in a socket; what waits behind it is not copied yet
+  rpcBytesUnansweredMax: 256 * MiB, // payloads of one link's calls, from sent to answered
+  rpcCallsInFlightMax: 16_384,
+  rpcCallsWaitingMax: 16_384,
+  rpcStreamsPerLinkMax: 64,
+  rpcReconnectBackoffMsMin: 50,
+  rpcReconnectBackoffMsMax: 2_000,
+  rpcReconnectWaitMsMax: 5_000, // how long a call waits for a link that is down
+  httpBodyBytesMax: 1 * MiB,
+  feedBarrierMsMax: 10_000,
   nodeHeartbeatMs: 2_000,
   nodeDeadAfterMs: 10_000,
   leaseDurationMs: 10_000,

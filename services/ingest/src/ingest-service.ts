@@ -1,0 +1,94 @@
+import { segmentKey } from '@kafscale/codec';
+import { ByteBudget, isOperatingError, limits } from '@kafscale/core';
+import type { Clock } from '@kafscale/core';
+import type { CoordinatorService, IngestService } from '@kafscale/cluster';
+import type { ObjectStoreOptions } from '@kafscale/storage';
+import type { IngestLog, IngestMetrics } from './observability.js';
+import { ProduceHandler } from './produce/00-produce.js';
+import type { TopicDirectory } from './produce/00-produce.js';
+import { ConnectionOrder } from './produce/connection-order.js';
+import { startSealPool } from './seal/seal-pool.js';
+import { ChunkPool } from './segment/chunk-pool.js';
+import { RecentSegments } from './segment/recent-segments.js';
+import { SegmentPipeline } from './segment/segment-pipeline.js';
+import type { WriterIdentity } from './segment/sealed-segment.js';
+
+export interface IngestOptions {
+  readonly coordinator: Pick<CoordinatorService, 'commitSegments'>;
+  readonly topics: TopicDirectory;
+  readonly writer: () => WriterIdentity;
+  readonly databaseNowMs: () => number;
+  readonly storeUrl: string;
+  readonly storeOptions: ObjectStoreOptions;
+  readonly flushIntervalMs: number;
+  readonly flushInFlightMax: number;
+  readonly segmentBytes: number;
+  readonly bytesInFlightMax: number;
+  readonly recentBytesMax: number;
+  readonly sealThreads: number;
+  readonly clock: Clock;
+  readonly log: IngestLog;
+  readonly metrics: IngestMetrics;
+}
+
+export interface Ingest extends IngestService {
+  /** Bytes of batches between admission and answer. */
+  readonly bytesInFlight: () => number;
+  /** Answers everything that was handed in, then stops. No request may be handed in after it. */
+  close(): Promise<void>;
+}
+
+/** Takes Produce requests, packs them into segments, stores and commits these, and answers. */
+export function createIngestService(options: IngestOptions): Ingest {
+  const { clock, log, metrics } = options;
+  const budget = new ByteBudget(options.bytesInFlightMax);
+  const recent = new RecentSegments(options.recentBytesMax);
+  const seals = startSealPool(
+    { storeUrl: options.storeUrl, storeOptions: options.storeOptions },
+    options.sealThreads,
+  );
+  const pipeline = new SegmentPipeline({
+    coordinator: options.coordinator,
+    upload: (job) => seals.seal(job),
+    segmentKey,
+    writer: options.writer,
+    databaseNowMs: options.databaseNowMs,
+    clock,
+    pool: new ChunkPool(limits.idleChunkBytesMax),
+    recent,
+    flushIntervalMs: options.flushIntervalMs,
+    flushInFlightMax: options.flushInFlightMax,
+    segmentBytes: options.segmentBytes,
+    log,
+    metrics,
+    onSettled: (bytes) => budget.give(bytes),
+  });
+  const produce = new ProduceHandler({
+    topics: options.topics,
+    pipeline,
+    order: new ConnectionOrder(),
+    budget,
+    clock,
+    log,
+    metrics,
+  });
+  return {
+    async handle(request) {
+      try {
+        return await produce.handle(request);
+      } catch (error) {
+        if (!isOperatingError(error)) throw error;
+        return { kind: 'close', reason: `Produce: ${error.message}` };
+      }
+    },
+    readRecentSegment(segmentId, position, length) {
+      return Promise.resolve(recent.read(segmentId, position, length));
+    },
+    bytesInFlight: () => budget.takenBytes,
+    async close() {
+      await pipeline.drain();
+      await seals.close();
+      recent.clear();
+    },
+  };
+}

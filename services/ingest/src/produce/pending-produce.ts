@@ -1,0 +1,108 @@
+import { errorCodes, produceResponse } from '@kafscale/codec';
+import type { ProduceRequest } from '@kafscale/codec';
+import { invariant } from '@kafscale/core';
+import type { KafkaReply } from '@kafscale/cluster';
+import type { BatchListener, BatchOutcome } from '../segment/open-segment.js';
+
+/** The answer to one partition of a Produce request, as it comes in. */
+class PartitionAnswer implements BatchListener {
+  readonly index: number;
+  errorCode = errorCodes.NONE as number;
+  baseOffset = -1n;
+  logAppendTimeMs = -1n;
+  logStartOffset = -1n;
+  readonly #owner: PendingProduce;
+
+  constructor(owner: PendingProduce, index: number) {
+    this.#owner = owner;
+    this.index = index;
+  }
+
+  settled(outcome: BatchOutcome): void {
+    if (outcome.kind === 'unknown') return this.#owner.partitionUnknown();
+    this.logStartOffset = BigInt(outcome.logStartOffset);
+    if (outcome.kind === 'written') this.baseOffset = BigInt(outcome.baseOffset);
+    else this.errorCode = outcome.errorCode;
+    if (this.errorCode !== 0) this.logAppendTimeMs = -1n;
+    this.#owner.partitionSettled();
+  }
+}
+
+export type { PartitionAnswer };
+
+/** A Produce request between its admission and its last partition's answer. */
+export class PendingProduce {
+  readonly topics: { readonly name: string; readonly partitions: PartitionAnswer[] }[];
+  readonly reply: Promise<KafkaReply>;
+  readonly #apiVersion: number;
+  readonly #acks: number;
+  #open: number;
+  #resolve: (reply: KafkaReply) => void = () => undefined;
+
+  constructor(request: ProduceRequest, apiVersion: number) {
+    this.#apiVersion = apiVersion;
+    this.#acks = request.acks;
+    this.reply = new Promise((resolve) => {
+      this.#resolve = resolve;
+    });
+    this.#open = 1; // the admission itself: see admitted()
+    this.topics = request.topicData.map((topic) => ({
+      name: topic.name,
+      partitions: topic.partitionData.map(({ index }) => {
+        this.#open += 1;
+        return new PartitionAnswer(this, index);
+      }),
+    }));
+  }
+
+  /** Every partition has been refused or appended. acks=0 is answered now, by silence. */
+  admitted(): void {
+    if (this.#acks === 0) {
+      const failed = this.topics.some((topic) => topic.partitions.some((p) => p.errorCode !== 0));
+      this.#resolve(failed ? closeUnanswerable : { kind: 'none' });
+    }
+    this.partitionSettled();
+  }
+
+  refuseAll(errorCode: number): void {
+    for (const topic of this.topics) {
+      for (const partition of topic.partitions) {
+        partition.settled({ kind: 'refused', errorCode, logStartOffset: -1 });
+      }
+    }
+  }
+
+  partitionSettled(): void {
+    this.#open -= 1;
+    invariant(this.#open >= 0, 'a partition is answered once');
+    if (this.#open === 0 && this.#acks !== 0) this.#resolve(this.#encode());
+  }
+
+  /** P4: nobody knows whether it was written, so the client must find out by itself. */
+  partitionUnknown(): void {
+    this.#resolve({ kind: 'close', reason: 'the outcome of a produce is unknown' });
+  }
+
+  #encode(): KafkaReply {
+    const chunks = produceResponse.encode(
+      {
+        responses: this.topics.map(({ name, partitions }) => ({
+          name,
+          partitionResponses: partitions.map((partition) => ({
+            index: partition.index,
+            errorCode: partition.errorCode,
+            baseOffset: partition.baseOffset,
+            logAppendTimeMs: partition.logAppendTimeMs,
+            logStartOffset: partition.logStartOffset,
+          })),
+        })),
+        throttleTimeMs: 0,
+      },
+      this.#apiVersion,
+    );
+    return { kind: 'response', chunks };
+  }
+}
+
+/** Kafka closes the connection when an acks=0 request fails: there is no other way to tell. */
+const closeUnanswerable: KafkaReply = { kind: 'close', reason: 'an acks=0 produce was refused' };

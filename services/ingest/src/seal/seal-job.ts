@@ -1,0 +1,26 @@
+/**
+ * What crosses to the worker thread and back. Plain data and shared memory only.
+ */
+export interface SealJob {
+  readonly segmentId: string;
+  readonly key: string;
+  readonly nodeId: number;
+  readonly incarnation: number;
+  readonly birthMs: number;
+  readonly chunks: readonly SharedArrayBuffer[];
+  /** In (topic id, partition) order: the order of the extents in the object. */
+  readonly partitions: readonly { readonly topicId: string; readonly partitionIndex: number }[];
+  /** {@link batchFields} numbers per batch, grouped by partition in the order above. */
+  readonly batches: Float64Array;
+}
+
+/** Numbers per batch in {@link SealJob.batches}: partition, chunk, position, length, append time. */
+export const batchFields = 5;
+
+export interface SealResult {
+  readonly sizeBytes: number;
+  /** Position and length of each partition's extent, two numbers each; length 0: nothing was kept. */
+  readonly extents: Float64Array;
+  /** Indexes of batches whose CRC was wrong. Their bytes are not in the object. */
+  readonly corruptBatches: readonly number[];
+}

@@ -1,0 +1,132 @@
+import type { BatchHeader } from '@kafscale/codec';
+import { invariant, limits } from '@kafscale/core';
+import type { ChunkPool } from './chunk-pool.js';
+
+/** Where a batch of a produced partition goes. */
+export interface PartitionTarget {
+  readonly partitionId: number;
+  readonly topicId: string;
+  readonly partitionIndex: number;
+}
+
+/** Called exactly once per appended batch, when its fate is known. */
+export interface BatchListener {
+  settled(answer: BatchOutcome): void;
+}
+
+/** The fate of a batch. `unknown` is P4's: it may have been written, and nobody can tell. */
+export type BatchOutcome =
+  | { readonly kind: 'written'; readonly baseOffset: number; readonly logStartOffset: number }
+  | { readonly kind: 'refused'; readonly errorCode: number; readonly logStartOffset: number }
+  | { readonly kind: 'unknown' };
+
+/** One batch in an open or sealed segment. */
+export interface SegmentBatch {
+  readonly partition: SegmentPartition;
+  readonly chunk: number;
+  readonly position: number;
+  readonly length: number;
+  readonly recordCount: number;
+  readonly firstTimestampMs: number;
+  readonly maxTimestampMs: number;
+  readonly producerId: number;
+  readonly producerEpoch: number;
+  readonly baseSequence: number;
+  /** Set for topics with LogAppendTime: the worker writes it into the header and redoes the CRC. */
+  readonly logAppendTimeMs: number;
+  readonly listener: BatchListener;
+}
+
+export interface SegmentPartition extends PartitionTarget {
+  /** In arrival order, which is the order that offsets follow. */
+  readonly batches: SegmentBatch[];
+}
+
+/** The batches that are collected until the segment is sealed. Their bytes are copied once: here. */
+export class OpenSegment {
+  readonly segmentId: string;
+  /** Database time at the first append, never later than the truth; orphan collection counts on it. */
+  readonly birthMs: number;
+  /** Own monotonic time at the first append, for the age bound. */
+  readonly openedAtMs: number;
+  readonly partitions = new Map<number, SegmentPartition>();
+  readonly chunks: Buffer[] = [];
+  bytes = 0;
+  batchCount = 0;
+  readonly #pool: ChunkPool;
+  #chunkUsed = 0;
+
+  constructor(options: {
+    segmentId: string;
+    birthMs: number;
+    openedAtMs: number;
+    pool: ChunkPool;
+  }) {
+    this.segmentId = options.segmentId;
+    this.birthMs = options.birthMs;
+    this.openedAtMs = options.openedAtMs;
+    this.#pool = options.pool;
+  }
+
+  hasRoom(bytes: number, partitionId: number, segmentBytesMax: number): boolean {
+    if (this.bytes === 0) return true; // a batch larger than a segment gets one of its own
+    if (this.bytes + bytes > segmentBytesMax) return false;
+    return this.partitions.has(partitionId) || this.partitions.size < limits.segmentExtentsMax;
+  }
+
+  append(append: {
+    target: PartitionTarget;
+    records: Buffer;
+    header: BatchHeader;
+    logAppendTimeMs: number;
+    listener: BatchListener;
+  }): void {
+    const { target, records, header, logAppendTimeMs, listener } = append;
+    const chunk = this.#chunkWithRoom(records.length);
+    const position = this.#chunkUsed;
+    records.copy(chunk, position);
+    this.#chunkUsed += records.length;
+    const partition = this.#partition(target);
+    const stamped = logAppendTimeMs >= 0;
+    partition.batches.push({
+      partition,
+      chunk: this.chunks.length - 1,
+      position,
+      length: records.length,
+      recordCount: header.recordCount,
+      firstTimestampMs: stamped ? logAppendTimeMs : header.firstTimestampMs,
+      maxTimestampMs: stamped ? logAppendTimeMs : header.maxTimestampMs,
+      producerId: header.producerId,
+      producerEpoch: header.producerEpoch,
+      baseSequence: header.baseSequence,
+      logAppendTimeMs,
+      listener,
+    });
+    this.bytes += records.length;
+    this.batchCount += 1;
+  }
+
+  /** Gives the memory back. Nobody may read the segment's batches from here on. */
+  release(): void {
+    for (const chunk of this.chunks) this.#pool.give(chunk);
+    this.chunks.length = 0;
+  }
+
+  #partition(target: PartitionTarget): SegmentPartition {
+    const known = this.partitions.get(target.partitionId);
+    if (known) return known;
+    const partition: SegmentPartition = { ...target, batches: [] };
+    this.partitions.set(target.partitionId, partition);
+    return partition;
+  }
+
+  #chunkWithRoom(bytes: number): Buffer {
+    const current = this.chunks.at(-1);
+    if (current && this.#chunkUsed + bytes <= current.byteLength) return current;
+    const chunk = this.#pool.take(bytes);
+    invariant(chunk.byteLength >= bytes, 'a chunk holds the batch it was taken for');
+    this.chunks.push(chunk);
+    this.#chunkUsed = 0;
+    return chunk;
+  }
+}
