@@ -1,0 +1,161 @@
+import { invariant } from '@kafscale/core';
+
+import { refuseFrameLength } from './frame-refusal.js';
+import type { FrameRefusal } from './frame-refusal.js';
+
+/**
+ * `more`: every byte given so far is used up. `announced`: a length prefix was read, see
+ * {@link FrameAssembler.announcedBytes}; nothing is allocated before {@link FrameAssembler.admit}.
+ * `refused`: see {@link FrameAssembler.refusal}; the assembler is dead. A Buffer: one whole frame,
+ * without its length prefix.
+ */
+export type FrameStep = Buffer | 'more' | 'announced' | 'refused';
+
+type Phase = 'header' | 'announced' | 'body' | 'refused';
+
+const noBytes = Buffer.alloc(0);
+
+/** The first buffer of a frame that spans chunks; larger announcements must first send this much. */
+const bodyBytesInitial = 1024 * 1024;
+/** How much more than what really arrived may be allocated. Untouched pages cost no memory. */
+const bodyGrowthFactor = 8;
+
+/**
+ * Cuts the bytes of a connection into length-prefixed frames. Pure: the caller moves the bytes and
+ * decides when a frame may be collected.
+ *
+ * Ownership: a chunk belongs to the assembler from `push` on. A frame that lies within one chunk is
+ * a view of that chunk, so a chunk must never be changed or reused by whoever pushed it. A frame
+ * belongs to the caller.
+ */
+export class FrameAssembler {
+  readonly #frameBytesMax: number;
+  #phase: Phase = 'header';
+  #chunk: Buffer = noBytes;
+  #offset = 0;
+  #headerBytes = 0;
+  #headerValue = 0;
+  #frameBytes = 0;
+  #body: Buffer = noBytes;
+  #bodyBytes = 0;
+  #refusal: FrameRefusal | null = null;
+
+  constructor(frameBytesMax: number) {
+    this.#frameBytesMax = frameBytesMax;
+  }
+
+  /** The size of the frame that was announced last, without its length prefix. */
+  get announcedBytes(): number {
+    return this.#frameBytes;
+  }
+
+  get refusal(): FrameRefusal | null {
+    return this.#refusal;
+  }
+
+  /** True while some, but not all bytes of a frame and its length prefix have been seen. */
+  get inProgress(): boolean {
+    return this.#headerBytes > 0 || this.#phase === 'announced' || this.#phase === 'body';
+  }
+
+  /** True when the announced frame has arrived in full: it needs no buffer of its own. */
+  get announcedHasArrived(): boolean {
+    return this.#chunk.length - this.#offset >= this.#frameBytes;
+  }
+
+  /** Only after `next` has said `more`. */
+  push(chunk: Buffer): void {
+    if (this.#phase === 'refused') return;
+    invariant(this.#offset === this.#chunk.length, 'a chunk is used up before the next one comes');
+    this.#chunk = chunk;
+    this.#offset = 0;
+  }
+
+  /** The announced frame may be collected now. */
+  admit(): void {
+    invariant(this.#phase === 'announced', 'only an announced frame is admitted');
+    this.#phase = 'body';
+  }
+
+  next(): FrameStep {
+    if (this.#phase === 'header' && !this.#readHeader()) return this.#starve();
+    if (this.#phase === 'refused') return 'refused';
+    if (this.#phase === 'announced') return 'announced';
+    return this.#readBody();
+  }
+
+  #readHeader(): boolean {
+    const chunk = this.#chunk;
+    if (this.#headerBytes === 0 && chunk.length - this.#offset >= 4) {
+      this.#announce(chunk.readInt32BE(this.#offset));
+      this.#offset += 4;
+      return true;
+    }
+    while (this.#offset < chunk.length) {
+      this.#headerValue = (this.#headerValue << 8) | chunk.readUInt8(this.#offset);
+      this.#offset += 1;
+      this.#headerBytes += 1;
+      if (this.#headerBytes === 4) {
+        this.#announce(this.#headerValue);
+        return true;
+      }
+    }
+    return false;
+  }
+
+  #announce(frameBytes: number): void {
+    this.#headerBytes = 0;
+    this.#headerValue = 0;
+    this.#refusal = refuseFrameLength(frameBytes, this.#frameBytesMax);
+    if (this.#refusal !== null) {
+      this.#phase = 'refused';
+      this.#starve();
+      return;
+    }
+    this.#frameBytes = frameBytes;
+    this.#phase = 'announced';
+  }
+
+  #readBody(): FrameStep {
+    const available = this.#chunk.length - this.#offset;
+    const missing = this.#frameBytes - this.#bodyBytes;
+    if (this.#bodyBytes === 0 && available >= missing) {
+      const frame = this.#chunk.subarray(this.#offset, this.#offset + missing);
+      this.#offset += missing;
+      this.#phase = 'header';
+      return frame;
+    }
+    if (available === 0) return this.#starve();
+    const taken = Math.min(available, missing);
+    this.#reserve(this.#bodyBytes + taken);
+    this.#chunk.copy(this.#body, this.#bodyBytes, this.#offset, this.#offset + taken);
+    this.#offset += taken;
+    this.#bodyBytes += taken;
+    return taken === missing ? this.#takeBody() : this.#starve();
+  }
+
+  /** Grows in few, large steps: an 8 MiB frame is copied once plus 1 MiB. */
+  #reserve(bytes: number): void {
+    if (bytes <= this.#body.length) return;
+    const wanted = Math.max(bodyBytesInitial, bytes * bodyGrowthFactor);
+    const body = Buffer.allocUnsafe(Math.min(this.#frameBytes, wanted));
+    this.#body.copy(body, 0, 0, this.#bodyBytes);
+    this.#body = body;
+  }
+
+  #takeBody(): Buffer {
+    const frame = this.#body;
+    invariant(frame.length === this.#frameBytes, 'a whole frame fills its buffer');
+    this.#body = noBytes;
+    this.#bodyBytes = 0;
+    this.#phase = 'header';
+    return frame;
+  }
+
+  /** Lets go of the used chunk, so that an idle connection holds no memory. */
+  #starve(): 'more' {
+    this.#chunk = noBytes;
+    this.#offset = 0;
+    return 'more';
+  }
+}

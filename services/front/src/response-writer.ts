@@ -1,0 +1,148 @@
+import { invariant } from '@kafscale/core';
+import type { Clock } from '@kafscale/core';
+
+/** The part of a socket that the writer uses. */
+export interface ResponseSocket {
+  readonly writableLength: number;
+  readonly destroyed: boolean;
+  cork(): void;
+  uncork(): void;
+  write(bytes: Uint8Array, done?: (error?: Error | null) => void): boolean;
+  end(): void;
+}
+
+export interface ResponseWriterOptions {
+  readonly socket: ResponseSocket;
+  readonly clock: Clock;
+  /** Bytes have left for the client. */
+  onProgress(): void;
+}
+
+/**
+ * What is handed to the socket at a time. The kernel takes a slice whole before the next follows, so
+ * each one is a sign of life: a reader that takes less than this in `responseDrainMsMax` is dead.
+ */
+const sliceBytesMax = 256 * 1024;
+/** Below this a copy is cheaper than a gather write. */
+const copiedBytesMax = 1024;
+
+/**
+ * Writes responses in the order given, without copying them, and keeps count of what the client has
+ * not taken yet. The bytes must not change until they have left.
+ */
+export class ResponseWriter {
+  readonly #socket: ResponseSocket;
+  readonly #clock: Clock;
+  readonly #onProgress: () => void;
+  readonly #queue: Uint8Array[] = [];
+  #queuedBytes = 0;
+  #sliceOut = false;
+  #flushScheduled = false;
+  #ending = false;
+  #progressMs = 0;
+
+  constructor(options: ResponseWriterOptions) {
+    this.#socket = options.socket;
+    this.#clock = options.clock;
+    this.#onProgress = options.onProgress;
+  }
+
+  /** Bytes that the client's kernel has not taken from us. */
+  get bufferedBytes(): number {
+    return this.#queuedBytes + this.#socket.writableLength;
+  }
+
+  /** How long the client has taken nothing, 0 when there is nothing to take. Milliseconds. */
+  stalledMs(nowMs: number): number {
+    return this.bufferedBytes === 0 ? 0 : nowMs - this.#progressMs;
+  }
+
+  write(head: Uint8Array, chunks: readonly Uint8Array[]): void {
+    if (this.bufferedBytes === 0) this.#progressMs = this.#clock.monotonicMs();
+    this.#queue.push(head);
+    this.#queuedBytes += head.length;
+    for (const chunk of chunks) {
+      if (chunk.length === 0) continue;
+      this.#queue.push(chunk);
+      this.#queuedBytes += chunk.length;
+    }
+    this.#scheduleFlush();
+  }
+
+  /** Ends the stream once everything has been written. */
+  end(): void {
+    this.#ending = true;
+    this.#scheduleFlush();
+  }
+
+  /** The socket is gone: lets go of the bytes. */
+  discard(): void {
+    this.#queue.length = 0;
+    this.#queuedBytes = 0;
+  }
+
+  /**
+   * Acks of one segment settle in one turn of the microtask queue; the flush comes after it, so that
+   * they leave in one system call.
+   */
+  #scheduleFlush(): void {
+    if (this.#flushScheduled || this.#sliceOut) return;
+    this.#flushScheduled = true;
+    process.nextTick(this.#flush);
+  }
+
+  readonly #flush = (): void => {
+    this.#flushScheduled = false;
+    if (this.#sliceOut || this.#socket.destroyed) return;
+    if (this.#queue.length > 0) {
+      this.#sliceOut = true;
+      this.#writeSlice(this.#takeSlice());
+    } else if (this.#ending) {
+      this.#socket.end();
+    }
+  };
+
+  readonly #sliceDone = (error?: Error | null): void => {
+    this.#sliceOut = false;
+    // The socket's own close event follows.
+    if (error) return;
+    this.#progressMs = this.#clock.monotonicMs();
+    if (this.#queue.length > 0 || this.#ending) this.#scheduleFlush();
+    this.#onProgress();
+  };
+
+  #takeSlice(): Uint8Array[] {
+    let sliceBytes = 0;
+    let whole = 0;
+    for (const chunk of this.#queue) {
+      if (sliceBytes + chunk.length > sliceBytesMax) break;
+      sliceBytes += chunk.length;
+      whole += 1;
+    }
+    const slice = this.#queue.splice(0, whole);
+    const cut = this.#queue[0];
+    const room = sliceBytesMax - sliceBytes;
+    if (cut !== undefined && room > 0) {
+      slice.push(cut.subarray(0, room));
+      this.#queue[0] = cut.subarray(room);
+      sliceBytes = sliceBytesMax;
+    }
+    this.#queuedBytes -= sliceBytes;
+    return slice;
+  }
+
+  #writeSlice(slice: Uint8Array[]): void {
+    const socket = this.#socket;
+    const sliceBytes = slice.reduce((sum, chunk) => sum + chunk.length, 0);
+    if (slice.length > 1 && sliceBytes <= copiedBytesMax) {
+      socket.write(Buffer.concat(slice, sliceBytes), this.#sliceDone);
+      return;
+    }
+    const last = slice.pop();
+    invariant(last, 'a slice is taken from a queue that is not empty');
+    socket.cork();
+    for (const chunk of slice) socket.write(chunk);
+    socket.write(last, this.#sliceDone);
+    socket.uncork();
+  }
+}

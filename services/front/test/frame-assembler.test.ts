@@ -1,0 +1,168 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+
+import { FrameAssembler } from '../src/frame-assembler.js';
+
+const frameBytesMax = 100 * 1024 * 1024;
+
+function framed(frame: Buffer): Buffer {
+  const prefix = Buffer.alloc(4);
+  prefix.writeInt32BE(frame.length);
+  return Buffer.concat([prefix, frame]);
+}
+
+/** Cuts `bytes` at the given places; places beyond the end are folded back into it. */
+function chunksOf(bytes: Buffer, cuts: readonly number[]): Buffer[] {
+  const places = [...new Set(cuts.map((cut) => cut % (bytes.length + 1)))].sort((a, b) => a - b);
+  const chunks: Buffer[] = [];
+  let from = 0;
+  for (const to of [...places, bytes.length]) {
+    chunks.push(Buffer.from(bytes.subarray(from, to)));
+    from = to;
+  }
+  return chunks;
+}
+
+/** Everything that comes out of `assembler` for one chunk; every announcement is admitted. */
+function feed(assembler: FrameAssembler, chunk: Buffer): Array<Buffer | 'refused'> {
+  const result: Array<Buffer | 'refused'> = [];
+  assembler.push(chunk);
+  for (;;) {
+    const step = assembler.next();
+    if (step === 'more') return result;
+    if (step === 'announced') {
+      assembler.admit();
+      continue;
+    }
+    result.push(step);
+    if (step === 'refused') return result;
+  }
+}
+
+const frameOfAnySize = fc
+  .oneof(fc.integer({ min: 8, max: 64 }), fc.integer({ min: 8, max: 5000 }))
+  .chain((length) => fc.uint8Array({ minLength: length, maxLength: length }))
+  .map((bytes) => Buffer.from(bytes));
+
+describe('FrameAssembler', () => {
+  it('gives the same frames however the bytes are cut into chunks', () => {
+    fc.assert(
+      fc.property(
+        fc.array(frameOfAnySize, { maxLength: 12 }),
+        fc.array(fc.nat(100_000), { maxLength: 40 }),
+        (frames, cuts) => {
+          const assembler = new FrameAssembler(frameBytesMax);
+          const chunks = chunksOf(Buffer.concat(frames.map(framed)), cuts);
+          const got = chunks.flatMap((chunk) => feed(assembler, chunk));
+          expect(got).toEqual(frames);
+          expect(assembler.inProgress).toBe(false);
+        },
+      ),
+    );
+  });
+
+  it('gives the frames before garbage, then refuses for ever, however the bytes are cut', () => {
+    const garbage = fc.oneof(
+      fc.integer({ min: -(2 ** 31), max: 7 }),
+      fc.integer({ min: frameBytesMax + 1, max: 2 ** 31 - 1 }),
+    );
+    fc.assert(
+      fc.property(
+        fc.array(frameOfAnySize, { maxLength: 5 }),
+        garbage,
+        fc.array(fc.nat(30_000), { maxLength: 20 }),
+        (frames, length, cuts) => {
+          const prefix = Buffer.alloc(4);
+          prefix.writeInt32BE(length);
+          const bytes = Buffer.concat([...frames.map(framed), prefix, framed(Buffer.alloc(20))]);
+          const assembler = new FrameAssembler(frameBytesMax);
+          const got: Array<Buffer | 'refused'> = [];
+          for (const chunk of chunksOf(bytes, cuts)) got.push(...feed(assembler, chunk));
+          expect(got.filter((step) => step !== 'refused')).toEqual(frames);
+          expect(got[frames.length]).toBe('refused');
+          expect(assembler.next()).toBe('refused');
+          expect(feed(assembler, framed(Buffer.alloc(20)))).toEqual(['refused']);
+        },
+      ),
+    );
+  });
+
+  it('passes a frame that lies in one chunk as a view of it', () => {
+    const chunk = Buffer.concat([framed(Buffer.alloc(20, 1)), framed(Buffer.alloc(30, 2))]);
+    const frames = feed(new FrameAssembler(frameBytesMax), chunk);
+    expect(frames).toHaveLength(2);
+    for (const frame of frames) expect((frame as Buffer).buffer).toBe(chunk.buffer);
+    expect((frames[1] as Buffer).byteOffset).toBe(chunk.byteOffset + 28);
+  });
+
+  it('holds a frame back until it is admitted, and says whether it has arrived', () => {
+    const assembler = new FrameAssembler(frameBytesMax);
+    const frame = Buffer.alloc(100, 7);
+    assembler.push(framed(frame));
+    expect(assembler.next()).toBe('announced');
+    expect(assembler.next()).toBe('announced');
+    expect(assembler.announcedBytes).toBe(100);
+    expect(assembler.announcedHasArrived).toBe(true);
+    assembler.admit();
+    expect(assembler.next()).toEqual(frame);
+    expect(() => assembler.admit()).toThrow(/admitted/);
+
+    const half = new FrameAssembler(frameBytesMax);
+    half.push(framed(frame).subarray(0, 50));
+    expect(half.next()).toBe('announced');
+    expect(half.announcedHasArrived).toBe(false);
+  });
+
+  it('assembles 20 MB from small chunks with a few allocations', () => {
+    const frame = Buffer.alloc(20 * 1024 * 1024);
+    for (let i = 0; i < frame.length; i += 4096) frame.writeUInt32BE(i, i);
+    const bytes = framed(frame);
+    const assembler = new FrameAssembler(frameBytesMax);
+    const externalBefore = process.memoryUsage().arrayBuffers;
+    let got: Array<Buffer | 'refused'> = [];
+    for (let i = 0; i < bytes.length; i += 1400) {
+      got = got.concat(feed(assembler, bytes.subarray(i, i + 1400)));
+    }
+    expect(got).toHaveLength(1);
+    expect(frame.equals(got[0] as Buffer)).toBe(true);
+    // 1 + 8 + 20 MiB, not a quadratic pile.
+    expect(process.memoryUsage().arrayBuffers - externalBefore).toBeLessThan(40 * 1024 * 1024);
+  });
+
+  it('allocates nothing for frames that are only announced, and little for a few bytes of them', () => {
+    const prefix = Buffer.alloc(4);
+    prefix.writeInt32BE(frameBytesMax);
+    const before = process.memoryUsage().arrayBuffers;
+    const assemblers = Array.from({ length: 50 }, () => new FrameAssembler(frameBytesMax));
+    for (const assembler of assemblers) expect(feed(assembler, prefix)).toEqual([]);
+    expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(1024 * 1024);
+    for (const assembler of assemblers) expect(feed(assembler, Buffer.alloc(10))).toEqual([]);
+    expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(64 * 1024 * 1024);
+    expect(assemblers.every((assembler) => assembler.inProgress)).toBe(true);
+  });
+
+  it.each([
+    ['a TLS ClientHello', Buffer.from('1603010200010001fc0303', 'hex'), 'tls', /TLS/],
+    ['an HTTP request', Buffer.from('GET / HTTP/1.1\r\n'), 'http', /HTTP/],
+    ['HTTP/2', Buffer.from('PRI * HTTP/2.0\r\n'), 'http', /HTTP/],
+    ['a negative length', Buffer.from('ffffffff00', 'hex'), 'negative', /-1 bytes/],
+    ['no room for a header', Buffer.from('0000000700', 'hex'), 'short', /7 bytes/],
+    ['an oversize length', Buffer.from('0640000100', 'hex'), 'oversize', /104857601 .* 104857600/],
+  ])('recognises %s', (_name, bytes, reason, message) => {
+    const assembler = new FrameAssembler(frameBytesMax);
+    expect(feed(assembler, bytes)).toEqual(['refused']);
+    expect(assembler.refusal?.reason).toBe(reason);
+    expect(assembler.refusal?.message).toMatch(message);
+  });
+
+  it('accepts the limits themselves', () => {
+    for (const length of [8, frameBytesMax]) {
+      const prefix = Buffer.alloc(4);
+      prefix.writeInt32BE(length);
+      const assembler = new FrameAssembler(frameBytesMax);
+      assembler.push(prefix);
+      expect(assembler.next()).toBe('announced');
+      expect(assembler.announcedBytes).toBe(length);
+    }
+  });
+});
