@@ -13,11 +13,13 @@ export interface NodeRegistration {
 }
 
 export interface NodeInfo extends NodeRegistration {
-  /**
-   * Kafka's broker id for fronts. Stable over restarts of a front with the same advertised address
-   * (clients cache it); fresh for every instance of the other roles (a fenced id never returns).
-   */
+  /** Fresh for every instance: a fenced id never returns. */
   readonly nodeId: number;
+  /**
+   * What Kafka clients call the node id: null unless it is a front. Stable over restarts of a front
+   * with the same advertised address, because clients cache it.
+   */
+  readonly brokerId: number | null;
 }
 
 /** What every heartbeat brings back. */
