@@ -1,0 +1,7 @@
+export { startEmbeddedPostgres } from './embedded-postgres.js';
+export type {
+  EmbeddedPostgres,
+  EmbeddedPostgresLog,
+  EmbeddedPostgresOptions,
+  StopMode,
+} from './types.js';
