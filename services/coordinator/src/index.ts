@@ -1,1 +1,3 @@
-export {};
+export { createCoordinator } from './coordinator.js';
+export type { Coordinator, CoordinatorOptions } from './coordinator.js';
+export type { CoordinatorLog, CoordinatorMetrics } from './observability.js';

@@ -26,12 +26,16 @@ export const limits = {
   requestBytesInFlightMax: 256 * MiB,
   responseBytesBufferedPerConnectionMax: 64 * MiB,
   frameCompletionMsMax: 30_000,
+  responseDrainMsMax: 30_000, // a client that takes nothing of its responses for so long is dead
 
   // Write path
   segmentBytes: 8 * MiB,
   segmentBytesMin: 64 * KiB,
   segmentBytesMax: 128 * MiB,
   segmentExtentsMax: 20_000,
+  segmentFooterBytesMax: 4 * MiB,
+  segmentSectionsMax: 64,
+  segmentTailBytes: 64 * KiB, // the first read of a footer: about 1,000 extents
   arenaChunkBytes: MiB + 64 * KiB, // a batch of message.max.bytes fits
   ingestBytesInFlightMax: 128 * MiB,
   uploadsInFlightMax: 16,
@@ -83,6 +87,10 @@ export const limits = {
   nodeDeadAfterMs: 10_000,
   leaseDurationMs: 10_000,
   leaseRenewMs: 3_000,
+  leaseRetryMs: 500,
+  purgeRowsPerStepMax: 5_000,
+  purgePauseMs: 100,
+  shardTasksQueuedMax: 10_000,
 
   // Groups (defaults of Apache Kafka)
   groupSessionTimeoutMsMin: 6_000,

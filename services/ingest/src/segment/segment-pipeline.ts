@@ -65,7 +65,8 @@ export class SegmentPipeline {
   append(batch: Parameters<OpenSegment['append']>[0]): void {
     const { segmentBytes } = this.#options;
     const { partitionId } = batch.target;
-    if (this.#open?.hasRoom(batch.records.length, partitionId, segmentBytes) === false) this.#seal();
+    if (this.#open?.hasRoom(batch.records.length, partitionId, segmentBytes) === false)
+      this.#seal();
     this.#open ??= this.#openSegment();
     this.#open.append(batch);
     if (this.#open.bytes >= segmentBytes) this.#seal();

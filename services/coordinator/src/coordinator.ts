@@ -1,0 +1,154 @@
+import { invariant, isOperatingError, limits, OperatingError } from '@kafscale/core';
+import type { Clock } from '@kafscale/core';
+import type { ClusterView, CoordinatorService } from '@kafscale/cluster';
+import type { MetadataStore } from '@kafscale/metadata';
+import { brokersOf } from './cluster/leader-choice.js';
+import type { Broker } from './cluster/leader-choice.js';
+import { ProducerIds } from './cluster/producer-ids.js';
+import { metadataApi } from './handlers/03-metadata.js';
+import { createTopicsApi } from './handlers/19-create-topics.js';
+import { deleteTopicsApi } from './handlers/20-delete-topics.js';
+import { initProducerIdApi } from './handlers/22-init-producer-id.js';
+import { describeConfigsApi } from './handlers/32-describe-configs.js';
+import type { BrokerConfig } from './handlers/32-describe-configs.js';
+import { describeClusterApi } from './handlers/60-describe-cluster.js';
+import { dispatch } from './handlers/kafka-api.js';
+import type { KafkaApi } from './handlers/kafka-api.js';
+import type { CoordinatorLog, CoordinatorMetrics } from './observability.js';
+import { LeaseKeeper } from './shard/lease-keeper.js';
+import { ShardOwner } from './shard/shard-owner.js';
+import { TopicPurge } from './topics/purge.js';
+
+export interface CoordinatorOptions {
+  readonly store: MetadataStore;
+  /** Who owns the shard: see LeaseKeeper. */
+  readonly instanceId: string;
+  readonly autoCreateTopics: boolean;
+  readonly partitionsDefault: number;
+  readonly brokerConfigs: readonly BrokerConfig[];
+  readonly clock: Clock;
+  readonly log: CoordinatorLog;
+  readonly metrics: CoordinatorMetrics;
+}
+
+export interface Coordinator extends CoordinatorService {
+  /** Makes the first attempt to own the shard. */
+  start(): Promise<void>;
+  /** Whether it owns the shard and its lease holds: the readiness of the process. */
+  ready(): boolean;
+  close(): Promise<void>;
+}
+
+/** One shard for now: every table and lease already says which. */
+const shardId = 0;
+
+export function createCoordinator(options: CoordinatorOptions): Coordinator {
+  return new CoordinatorProcess(options);
+}
+
+/** Assembles the coordinator; what it does lives in shard/, topics/, handlers/ and groups/. */
+class CoordinatorProcess implements Coordinator {
+  readonly #store: MetadataStore;
+  readonly #owner: ShardOwner;
+  readonly #keeper: LeaseKeeper;
+  readonly #purge: TopicPurge;
+  readonly #apis: ReadonlyMap<number, KafkaApi>;
+  #view: ClusterView | null = null;
+
+  constructor(options: CoordinatorOptions) {
+    const { clock, instanceId, log, metrics, store } = options;
+    this.#store = store;
+    this.#owner = new ShardOwner({
+      store,
+      shardId,
+      clock,
+      log,
+      metrics,
+      onDoubt: () => this.#keeper.doubt(),
+    });
+    const owner = this.#owner;
+    this.#keeper = new LeaseKeeper({ store, owner, shardId, instanceId, log, metrics });
+    this.#purge = new TopicPurge(store, () => this.#owner.lease, log);
+    this.#apis = this.#assembleApis(options);
+  }
+
+  async start(): Promise<void> {
+    await this.#keeper.start();
+    this.#purge.wake();
+  }
+
+  ready(): boolean {
+    return this.#owner.holds();
+  }
+
+  async close(): Promise<void> {
+    await this.#purge.close();
+    await this.#keeper.close();
+  }
+
+  handle: CoordinatorService['handle'] = (request, signal) => dispatch(this.#apis, request, signal);
+
+  register: CoordinatorService['register'] = async (registration) => {
+    const grant = await this.#store.registerNode(registration);
+    this.#view = grant;
+    return grant;
+  };
+
+  heartbeat: CoordinatorService['heartbeat'] = async (nodeId, nodeInstanceId) => {
+    const view = await this.#store.heartbeatNode(nodeId, nodeInstanceId);
+    this.#view = view;
+    return view;
+  };
+
+  async deregister(nodeId: number, nodeInstanceId: string): Promise<void> {
+    await this.#store.deregisterNode(nodeId, nodeInstanceId);
+    this.#view = await this.#store.clusterView();
+  }
+
+  commitSegments: CoordinatorService['commitSegments'] = (segments) => this.#owner.commit(segments);
+
+  feedPosition: CoordinatorService['feedPosition'] = async () => this.#owner.feedPosition();
+
+  subscribe: CoordinatorService['subscribe'] = (options, listener) => {
+    try {
+      return this.#owner.subscribe(options, listener);
+    } catch (error) {
+      if (!isOperatingError(error)) throw error;
+      queueMicrotask(() => listener.onClosed(error.message));
+      return { close: () => undefined };
+    }
+  };
+
+  findExtents: CoordinatorService['findExtents'] = (partitionId, offset, countMax) =>
+    this.#store.findExtents(partitionId, offset, Math.min(countMax, limits.extentsPerLookupMax));
+
+  findExtentByTimestamp: CoordinatorService['findExtentByTimestamp'] = (partitionId, timestampMs) =>
+    this.#store.findExtentByTimestamp(partitionId, timestampMs);
+
+  findExtentOfMaxTimestamp: CoordinatorService['findExtentOfMaxTimestamp'] = (partitionId) =>
+    this.#store.findExtentOfMaxTimestamp(partitionId);
+
+  #assembleApis(options: CoordinatorOptions): ReadonlyMap<number, KafkaApi> {
+    const { autoCreateTopics, brokerConfigs, partitionsDefault } = options;
+    const topics = this.#owner;
+    const brokers = (): Broker[] => brokersOf(this.#view?.nodes ?? []);
+    const clusterId = (): string => {
+      if (this.#view !== null) return this.#view.clusterId;
+      throw new OperatingError('CLUSTER_UNKNOWN', 'no node has registered yet', {
+        retriable: true,
+      });
+    };
+    const producerIds = new ProducerIds((count) => this.#store.allocateProducerIds(count));
+    const apis = [
+      metadataApi({ topics, brokers, clusterId, autoCreateTopics, partitionsDefault }),
+      createTopicsApi({ topics, partitionsDefault }),
+      deleteTopicsApi(topics),
+      initProducerIdApi(() => producerIds.next()),
+      describeConfigsApi({ topics, brokers, brokerConfigs }),
+      describeClusterApi(brokers, clusterId),
+    ];
+    const table = new Map(apis.map((api) => [api.apiKey, api]));
+    invariant(table.size === apis.length, 'one handler per API');
+    return table;
+  }
+}

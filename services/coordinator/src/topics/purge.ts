@@ -1,0 +1,52 @@
+import { isOperatingError, limits, sleep } from '@kafscale/core';
+import type { Lease, MetadataStore } from '@kafscale/metadata';
+import type { CoordinatorLog } from '../observability.js';
+
+/**
+ * Removes what deleted topics left in the metadata store, in small steps with pauses, so that no
+ * commit waits for it. Woken by a deletion and at start; does nothing otherwise.
+ */
+export class TopicPurge {
+  readonly #store: MetadataStore;
+  readonly #lease: () => Lease | null;
+  readonly #log: CoordinatorLog;
+  readonly #stop = new AbortController();
+  #running: Promise<void> | null = null;
+  #again = false;
+
+  constructor(store: MetadataStore, lease: () => Lease | null, log: CoordinatorLog) {
+    this.#store = store;
+    this.#lease = lease;
+    this.#log = log;
+  }
+
+  wake(): void {
+    this.#again = true;
+    this.#running ??= this.#run().finally(() => {
+      this.#running = null;
+    });
+  }
+
+  async close(): Promise<void> {
+    this.#stop.abort();
+    await this.#running;
+  }
+
+  async #run(): Promise<void> {
+    const { signal } = this.#stop;
+    while (this.#again && !signal.aborted) {
+      const lease = this.#lease();
+      if (lease === null) return; // the next owner wakes its own
+      this.#again = false;
+      try {
+        const rest = await this.#store.purgeDeletedPartitions(lease, limits.purgeRowsPerStepMax);
+        if (rest === 'more') this.#again = true;
+      } catch (error) {
+        if (!isOperatingError(error)) throw error;
+        this.#log.warn({ code: error.code }, 'the purge of deleted topics stopped for now');
+        return;
+      }
+      await sleep(limits.purgePauseMs, signal);
+    }
+  }
+}
