@@ -38,7 +38,7 @@ export async function launchPostmaster(
   const port = await findFreePort();
   const logFile = await files.log.openForAppend();
   const logPosition = await files.log.sizeBytes();
-  const [program = '', ...args] = [
+  const [program, ...args] = [
     ...runAs.prefix,
     ...(options.stopWithParent ? parentDeathPrefix() : []),
     binaries.postgres,
