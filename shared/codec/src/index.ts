@@ -280,3 +280,14 @@ export type { BatchToEncode, RecordToEncode } from './batch/encode-batch.js';
 export { validateProducedRecords } from './batch/validate-produced-records.js';
 export type { ProduceRules } from './batch/validate-produced-records.js';
 export { forEachBatch, nextBatchPosition } from './batch/walk-batches.js';
+
+// Segment objects
+export { decodeSegmentFooter } from './segment/decode-segment-footer.js';
+export type { DecodedSegmentTail } from './segment/decode-segment-footer.js';
+export { encodeSegmentFooter } from './segment/encode-segment-footer.js';
+export { formatSegmentDump } from './segment/format-segment-dump.js';
+export type { SegmentDumpOptions } from './segment/format-segment-dump.js';
+export { readExtentBatches, readSegmentFooter } from './segment/read-segment.js';
+export type { SegmentBatch, SegmentReader } from './segment/read-segment.js';
+export type { SegmentExtent, SegmentFooter, SegmentWriter } from './segment/segment-footer.js';
+export { segmentIdFromKey, segmentKey, segmentsPrefix } from './segment/segment-key.js';

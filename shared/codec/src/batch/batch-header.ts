@@ -1,4 +1,5 @@
 import { crc32c } from '@node-rs/crc32';
+import { readInt64, writeInt64 } from '../int64.js';
 
 /**
  * The header of a record batch v2 (KIP-98; Kafka's DefaultRecordBatch), read and patched in place:
@@ -34,7 +35,6 @@ const position = {
 
 /** What stands before the bytes that `batchLength` counts. */
 const lengthOverheadBytes = 12;
-const twoPow32 = 2 ** 32;
 
 export const compressionCodecs = { none: 0, gzip: 1, snappy: 2, lz4: 3, zstd: 4 } as const;
 export type CompressionName = keyof typeof compressionCodecs;
@@ -188,15 +188,4 @@ export function writeBatchHeader(buffer: Buffer, at: number, header: BatchHeader
 
 function computeBatchCrc(buffer: Buffer, at: number): number {
   return crc32c(buffer.subarray(at + position.attributes, at + batchSizeAt(buffer, at)));
-}
-
-// Two 32-bit halves instead of a bigint: this runs for every batch, and a bigint is an allocation.
-function readInt64(buffer: Buffer, at: number): number {
-  return buffer.readInt32BE(at) * twoPow32 + buffer.readUInt32BE(at + 4);
-}
-
-function writeInt64(buffer: Buffer, value: number, at: number): void {
-  const high = Math.floor(value / twoPow32);
-  buffer.writeInt32BE(high, at);
-  buffer.writeUInt32BE(value - high * twoPow32, at + 4);
 }
