@@ -26,6 +26,7 @@ export interface IngestOptions {
   readonly bytesInFlightMax: number;
   readonly recentBytesMax: number;
   readonly sealThreads: number;
+  readonly softwareVersion: string;
   readonly clock: Clock;
   readonly log: IngestLog;
   readonly metrics: IngestMetrics;
@@ -50,7 +51,7 @@ export function createIngestService(options: IngestOptions): Ingest {
   const pipeline = new SegmentPipeline({
     coordinator: options.coordinator,
     upload: (job) => seals.seal(job),
-    segmentKey,
+    segmentKey: (segmentId) => segmentKey(segmentId),
     writer: options.writer,
     databaseNowMs: options.databaseNowMs,
     clock,
@@ -59,6 +60,7 @@ export function createIngestService(options: IngestOptions): Ingest {
     flushIntervalMs: options.flushIntervalMs,
     flushInFlightMax: options.flushInFlightMax,
     segmentBytes: options.segmentBytes,
+    softwareVersion: options.softwareVersion,
     log,
     metrics,
     onSettled: (bytes) => budget.give(bytes),

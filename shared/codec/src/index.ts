@@ -291,3 +291,6 @@ export { readExtentBatches, readSegmentFooter } from './segment/read-segment.js'
 export type { SegmentBatch, SegmentReader } from './segment/read-segment.js';
 export type { SegmentExtent, SegmentFooter, SegmentWriter } from './segment/segment-footer.js';
 export { segmentIdFromKey, segmentKey, segmentsPrefix } from './segment/segment-key.js';
+
+// Checksums
+export { crc32cCombine } from './checksum/crc32c-combine.js';

@@ -7,6 +7,7 @@ export interface SealJob {
   readonly nodeId: number;
   readonly incarnation: number;
   readonly birthMs: number;
+  readonly softwareVersion: string;
   readonly chunks: readonly SharedArrayBuffer[];
   /** In (topic id, partition) order: the order of the extents in the object. */
   readonly partitions: readonly { readonly topicId: string; readonly partitionIndex: number }[];

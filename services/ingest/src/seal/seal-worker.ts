@@ -19,6 +19,6 @@ const store = openObjectStore(storeUrl, storeOptions);
 
 export default async function seal(job: SealJob): Promise<SealResult> {
   const { chunks, crc32c, result } = buildSegment(job);
-  await store.put(job.key, chunks, crc32c);
+  if (chunks.length > 0) await store.put(job.key, chunks, crc32c);
   return result;
 }

@@ -34,7 +34,12 @@ export class SealedSegment {
     return this.#result;
   }
 
-  job(key: string): SealJob {
+  /** Every batch was corrupt: there is no object and nothing to commit. */
+  get isEmpty(): boolean {
+    return this.result.sizeBytes === 0;
+  }
+
+  job(key: string, softwareVersion: string): SealJob {
     const batches = new Float64Array(this.batches.length * batchFields);
     let index = 0;
     this.partitions.forEach((partition, slot) => {
@@ -53,6 +58,7 @@ export class SealedSegment {
       nodeId: this.writer.nodeId,
       incarnation: this.writer.incarnation,
       birthMs: this.source.birthMs,
+      softwareVersion,
       chunks: this.source.chunks.map(sharedMemoryOf),
       partitions: this.partitions.map(({ topicId, partitionIndex }) => ({
         topicId,

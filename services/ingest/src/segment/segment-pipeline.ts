@@ -27,6 +27,8 @@ export interface SegmentPipelineOptions {
   readonly flushIntervalMs: number;
   readonly flushInFlightMax: number;
   readonly segmentBytes: number;
+  /** Name and version of the program, for the footer. */
+  readonly softwareVersion: string;
   readonly log: IngestLog;
   readonly metrics: IngestMetrics;
   /** Bytes of settled segments: their share of the ingest budget is free again. */
@@ -127,12 +129,12 @@ export class SegmentPipeline {
   }
 
   async #upload(queued: QueuedSegment): Promise<void> {
-    const { clock, log, metrics, segmentKey, upload } = this.#options;
+    const { clock, log, metrics, segmentKey, softwareVersion, upload } = this.#options;
     const { segment } = queued;
     const startedAtMs = clock.monotonicMs();
     try {
       const key = segmentKey(segment.source.segmentId);
-      segment.uploaded(await upload(segment.job(key)));
+      segment.uploaded(await upload(segment.job(key, softwareVersion)));
       queued.state = 'uploaded';
       this.#excludeBehindCorrupt(queued);
       metrics.segmentUploaded(segment.result.sizeBytes, clock.monotonicMs() - startedAtMs);
@@ -172,6 +174,7 @@ export class SegmentPipeline {
       const head = this.#queue[0];
       if (head === undefined || head.state === 'uploading') break;
       if (head.state === 'failed') this.#settleLost(head.segment, notWritten);
+      else if (head.segment.isEmpty) this.#settleCorrupt(head.segment);
       else await this.#commitGroup(this.#uploadedHead());
       if (this.#options.flushIntervalMs === 0 && this.#open !== null) this.#scheduleSeal();
     }
@@ -182,7 +185,8 @@ export class SegmentPipeline {
   #uploadedHead(): SealedSegment[] {
     const group: SealedSegment[] = [];
     for (const { segment, state } of this.#queue) {
-      if (state !== 'uploaded' || group.length === limits.commitSegmentsPerTransactionMax) break;
+      if (state !== 'uploaded' || segment.isEmpty) break;
+      if (group.length === limits.commitSegmentsPerTransactionMax) break;
       group.push(segment);
     }
     return group;
@@ -224,6 +228,12 @@ export class SegmentPipeline {
       else settle(batch, { kind: 'refused', ...given });
     });
     this.#options.recent.keep(segment);
+    this.#finish(segment);
+  }
+
+  #settleCorrupt(segment: SealedSegment): void {
+    for (const batch of segment.batches) settle(batch, refused(errorCodes.CORRUPT_MESSAGE));
+    segment.source.release();
     this.#finish(segment);
   }
 

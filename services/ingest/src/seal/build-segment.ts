@@ -1,0 +1,120 @@
+import {
+  batchCrcMatches,
+  crc32cCombine,
+  emptyBatchHeader,
+  encodeSegmentFooter,
+  readBatchHeader,
+  setLogAppendTime,
+} from '@kafscale/codec';
+import type { SegmentExtent } from '@kafscale/codec';
+import { invariant } from '@kafscale/core';
+import { crc32c } from '@node-rs/crc32';
+import { batchFields } from './seal-job.js';
+import type { SealJob, SealResult } from './seal-job.js';
+
+export interface BuiltSegment {
+  /** Views of the job's memory, then the footer. Empty when every batch was corrupt. */
+  readonly chunks: readonly Uint8Array[];
+  /** Of all the chunks together. */
+  readonly crc32c: number;
+  readonly result: SealResult;
+}
+
+/**
+ * Puts the object together without copying a batch: a list of views in the order of the extents, and
+ * the footer. Batches whose CRC is wrong are left out and reported.
+ */
+export function buildSegment(job: SealJob): BuiltSegment {
+  const chunks = job.chunks.map((memory) => Buffer.from(memory));
+  const extents = new Float64Array(job.partitions.length * 2);
+  const views: Uint8Array[] = [];
+  const table: SegmentExtent[] = [];
+  const corruptBatches: number[] = [];
+  let position = 0;
+  let bodyCrc = 0;
+  let batchIndex = 0;
+  for (const [slot, partition] of job.partitions.entries()) {
+    const extent = new ExtentBuilder(views, position);
+    for (; job.batches[batchIndex * batchFields] === slot; batchIndex++) {
+      const batch = batchView(chunks, job.batches, batchIndex);
+      if (!batchCrcMatches(batch, 0)) corruptBatches.push(batchIndex);
+      else extent.add(batch, job.batches[batchIndex * batchFields + 4] ?? -1);
+    }
+    extents[slot * 2] = position;
+    extents[slot * 2 + 1] = extent.length;
+    if (extent.length === 0) continue;
+    table.push(extent.entry(partition));
+    bodyCrc = crc32cCombine(bodyCrc, extent.crc, extent.length);
+    position += extent.length;
+  }
+  invariant(batchIndex * batchFields === job.batches.length, 'every batch belongs to a partition');
+  if (table.length === 0) {
+    return { chunks: [], crc32c: 0, result: { sizeBytes: 0, extents, corruptBatches } };
+  }
+  const { birthMs, incarnation, nodeId, segmentId, softwareVersion } = job;
+  const writer = { birthMs, incarnation, nodeId, segmentId, softwareVersion };
+  const footer = encodeSegmentFooter({ extents: table, writer });
+  views.push(footer);
+  return {
+    chunks: views,
+    crc32c: crc32cCombine(bodyCrc, crc32c(footer), footer.length),
+    result: { sizeBytes: position + footer.length, extents, corruptBatches },
+  };
+}
+
+/** Sums up one partition's batches as they are put in place. */
+class ExtentBuilder {
+  length = 0;
+  crc = 0;
+  readonly #views: Uint8Array[];
+  readonly #position: number;
+  readonly #header = emptyBatchHeader();
+  #batchCount = 0;
+  #recordCount = 0;
+  #firstTimestampMs = -1;
+  #maxTimestampMs = -1;
+
+  constructor(views: Uint8Array[], position: number) {
+    this.#views = views;
+    this.#position = position;
+  }
+
+  add(batch: Buffer, logAppendTimeMs: number): void {
+    if (logAppendTimeMs >= 0) setLogAppendTime(batch, 0, logAppendTimeMs);
+    const header = readBatchHeader(batch, 0, this.#header);
+    if (this.#batchCount === 0) this.#firstTimestampMs = header.firstTimestampMs;
+    this.#maxTimestampMs = Math.max(this.#maxTimestampMs, header.maxTimestampMs);
+    this.#batchCount += 1;
+    this.#recordCount += header.recordCount;
+    this.length += batch.length;
+    // The second pass over a batch that the first one has just brought into the cache.
+    this.crc = crc32c(batch, this.crc);
+    this.#views.push(batch);
+  }
+
+  entry(partition: { topicId: string; partitionIndex: number }): SegmentExtent {
+    return {
+      ...partition,
+      position: this.#position,
+      length: this.length,
+      recordCount: this.#recordCount,
+      batchCount: this.#batchCount,
+      firstTimestampMs: this.#firstTimestampMs,
+      maxTimestampMs: this.#maxTimestampMs,
+      crc32c: this.crc,
+      baseOffset: null,
+    };
+  }
+}
+
+function batchView(chunks: readonly Buffer[], batches: Float64Array, index: number): Buffer {
+  const at = index * batchFields;
+  const chunk = chunks[batches[at + 1] ?? -1];
+  const position = batches[at + 2];
+  const length = batches[at + 3];
+  invariant(
+    chunk !== undefined && position !== undefined && length !== undefined,
+    'a batch lies in a chunk of its job',
+  );
+  return chunk.subarray(position, position + length);
+}
