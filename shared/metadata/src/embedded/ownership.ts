@@ -29,6 +29,8 @@ export interface ClaimOptions {
   readonly port: number;
   readonly secret: string;
   readonly clock: Clock;
+  /** Those of an owner that is gone must not commit after us or hold locks that we need. */
+  readonly endOtherSessions: boolean;
   /** The session that holds the lock broke. Not called after `release`. */
   readonly onBroken: () => void;
 }
@@ -64,7 +66,7 @@ export async function claimOwnership(options: ClaimOptions): Promise<ClaimResult
   });
   const release = async (): Promise<void> => {
     released = true;
-    await sql.end({ timeout: 1 });
+    await sql.end({ timeout: 0 });
   };
   try {
     owned = await takeLock(sql, options.clock);
@@ -73,7 +75,7 @@ export async function claimOwnership(options: ClaimOptions): Promise<ClaimResult
       await release();
       return { outcome: 'in-use', holder };
     }
-    await endOtherSessions(sql);
+    if (options.endOtherSessions) await endOtherSessions(sql);
     await createDatabase(sql);
     return { outcome: 'owned', ownership: { release } };
   } catch (error) {
@@ -105,7 +107,6 @@ async function describeHolder(sql: Sql): Promise<string> {
   return row?.name ?? 'another process';
 }
 
-/** Sessions of an owner that is gone must not commit after us or hold locks that we need. */
 async function endOtherSessions(sql: Sql): Promise<void> {
   await sql`
     select pg_terminate_backend(pid) from pg_stat_activity

@@ -35,10 +35,15 @@ export class RunningPostgres implements EmbeddedPostgres {
   }
 
   async claim(): Promise<ClaimResult> {
+    return await this.#claim({ endOtherSessions: this.takenOver });
+  }
+
+  async #claim(how: { readonly endOtherSessions: boolean }): Promise<ClaimResult> {
     const claim = await claimOwnership({
       port: this.#port,
       secret: this.#parts.secret,
       clock: this.#parts.clock,
+      endOtherSessions: how.endOtherSessions,
       onBroken: () => void this.#reclaim(),
     });
     if (claim.outcome === 'owned') this.#ownership = claim.ownership;
@@ -76,7 +81,8 @@ export class RunningPostgres implements EmbeddedPostgres {
     options.log.warn({ pid: this.pid }, 'lost the session that owns the embedded PostgreSQL');
     while (!this.#stopping && clock.monotonicMs() < deadlineMs) {
       if ((await findPostmaster(files))?.pid !== this.pid) break;
-      const claim = await this.claim();
+      // The other sessions are our own now: they have reconnected as we do.
+      const claim = await this.#claim({ endOtherSessions: false });
       if (claim.outcome === 'owned') return;
       if (claim.outcome === 'in-use') {
         options.onLost?.(dataDirInUse(files.dataDir, claim.holder));
