@@ -65,6 +65,15 @@ export const limits = {
   storeBackoffMsMax: 2_000,
   storeRequestTimeoutMs: 30_000,
 
+  // Metadata store
+  metadataSessionsMax: 10,
+  metadataWaitersMax: 10_000,
+  metadataConnectTimeoutMs: 5_000,
+  metadataStatementTimeoutMs: 20_000,
+  metadataLockTimeoutMs: 10_000,
+  metadataIdleInTransactionTimeoutMs: 15_000,
+  metadataPurgeRowsMax: 10_000,
+
   // Between processes
   rpcMessageBytesMax: 128 * MiB,
   rpcBytesBufferedMax: 64 * MiB,

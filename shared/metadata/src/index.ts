@@ -1,1 +1,18 @@
-export {};
+export { startEmbeddedPostgres } from './embedded/index.js';
+export type {
+  EmbeddedPostgres,
+  EmbeddedPostgresLog,
+  EmbeddedPostgresOptions,
+} from './embedded/index.js';
+export { decodeMembers, encodeMembers } from './groups/group-record.js';
+export type { StoredGroup, StoredMember, StoredProtocol } from './groups/group-record.js';
+export { MetadataStore, openMetadataStore } from './store.js';
+export type { MetadataStoreOptions } from './store.js';
+export type {
+  AcquireResult,
+  CommitResult,
+  Lease,
+  LeaseGrant,
+  NewTopic,
+  TopicRecord,
+} from './store-types.js';

@@ -1,0 +1,22 @@
+/**
+ * PostgreSQL array literals, one per column of what a statement takes through unnest(): one
+ * parameter per column whatever the number of rows, so the statement text never changes and stays
+ * prepared.
+ */
+export function numberArray(values: readonly number[]): string {
+  return `{${values.join(',')}}`;
+}
+
+/** For texts without quotes and backslashes as well as any others; null becomes NULL. */
+export function textArray(values: readonly (string | null)[]): string {
+  const items = values.map((value) =>
+    value === null ? 'NULL' : `"${value.replaceAll(/["\\]/g, String.raw`\$&`)}"`,
+  );
+  return `{${items.join(',')}}`;
+}
+
+/** The numbers of an int or bigint array as the server prints it; `null` is empty. */
+export function parseNumberArray(text: string | null): number[] {
+  if (text === null || text === '{}') return [];
+  return text.slice(1, -1).split(',').map(Number);
+}

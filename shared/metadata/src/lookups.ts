@@ -1,0 +1,154 @@
+import type { Extent } from '@kafscale/cluster';
+import { invariant, limits } from '@kafscale/core';
+
+import { parseNumberArray } from './arrays.js';
+import type { Database, Sql } from './database.js';
+
+interface ExtentRow {
+  readonly partition_id: number;
+  readonly base_offset: number;
+  readonly next_offset: number;
+  readonly segment_id: string;
+  readonly position: number;
+  readonly length: number;
+  readonly skipped_batches: string | null;
+  readonly first_timestamp_ms: number;
+  readonly max_timestamp_ms: number;
+  readonly prefix_max_timestamp_ms: number;
+  readonly absolute_offsets: boolean;
+  readonly node_id: number;
+}
+
+/**
+ * The start is found by going down the primary key to the one row that begins at or before the
+ * offset, so that neither the depth of the partition nor a range that starts far back costs anything.
+ */
+export async function findExtents(
+  database: Database,
+  request: { partitionId: number; offset: number; countMax: number },
+): Promise<readonly Extent[]> {
+  const { partitionId, offset } = request;
+  invariant(Number.isSafeInteger(offset), 'an offset is an integer');
+  const countMax = Math.min(request.countMax, limits.extentsPerLookupMax);
+  const rows = await database.read(
+    (sql) => sql<ExtentRow[]>`
+      WITH wanted AS (
+        SELECT greatest(${offset}::bigint, log_start_offset) AS wanted_offset
+        FROM partitions WHERE partition_id = ${partitionId} AND deleted_at IS NULL
+      ), start AS (
+        SELECT wanted_offset, coalesce(
+          (SELECT e.base_offset FROM extents e
+           WHERE e.partition_id = ${partitionId} AND e.base_offset <= wanted_offset
+           ORDER BY e.base_offset DESC LIMIT 1), 0) AS start_offset
+        FROM wanted
+      )
+      SELECT ${extentColumns(sql)}
+      FROM extents e JOIN segments s ON s.segment_id = e.segment_id
+      WHERE e.partition_id = ${partitionId}
+        AND e.base_offset >= (SELECT start_offset FROM start)
+        AND e.next_offset > (SELECT wanted_offset FROM start)
+      ORDER BY e.base_offset LIMIT ${countMax}::int`,
+  );
+  return rows.map(extentOf);
+}
+
+/**
+ * prefix_max_timestamp_ms ascends with the offsets, so the first row that reaches the timestamp is
+ * one step down an index, and that row has the timestamp itself. Unless it reached it with records
+ * that have been deleted: then the live rows are walked from the log start. Only timestamps older
+ * than some deleted record come to that, and most live rows are later.
+ */
+export async function findExtentByTimestamp(
+  database: Database,
+  request: { partitionId: number; timestampMs: number; fromOffset: number },
+): Promise<Extent | null> {
+  const { partitionId, timestampMs, fromOffset } = request;
+  return database.read(async (sql) => {
+    const start = await liveStart(sql, partitionId, fromOffset);
+    if (start === null) return null;
+    const [reached] = await sql<ExtentRow[]>`
+      SELECT ${extentColumns(sql)}
+      FROM extents e JOIN segments s ON s.segment_id = e.segment_id
+      WHERE e.partition_id = ${partitionId} AND e.prefix_max_timestamp_ms >= ${timestampMs}
+      ORDER BY e.prefix_max_timestamp_ms, e.base_offset LIMIT 1`;
+    if (reached === undefined) return null;
+    if (reached.next_offset > start && reached.max_timestamp_ms >= timestampMs) {
+      return extentOf(reached);
+    }
+    const [live] = await sql<ExtentRow[]>`
+      SELECT ${extentColumns(sql)}
+      FROM extents e JOIN segments s ON s.segment_id = e.segment_id
+      WHERE e.partition_id = ${partitionId} AND e.next_offset > ${start}
+        AND e.base_offset >= coalesce(
+          (SELECT base_offset FROM extents
+           WHERE partition_id = ${partitionId} AND base_offset <= ${start}
+           ORDER BY base_offset DESC LIMIT 1), 0)
+        AND e.max_timestamp_ms >= ${timestampMs}
+      ORDER BY e.base_offset LIMIT 1`;
+    return live === undefined ? null : extentOf(live);
+  });
+}
+
+/** As above: usually the first row that reaches the partition's maximum; else a walk of the live rows. */
+export async function findExtentOfMaxTimestamp(
+  database: Database,
+  partitionId: number,
+): Promise<Extent | null> {
+  return database.read(async (sql) => {
+    const start = await liveStart(sql, partitionId, 0);
+    if (start === null) return null;
+    const [reached] = await sql<ExtentRow[]>`
+      SELECT ${extentColumns(sql)}
+      FROM extents e JOIN segments s ON s.segment_id = e.segment_id
+      WHERE e.partition_id = ${partitionId} AND e.prefix_max_timestamp_ms = (
+        SELECT max(prefix_max_timestamp_ms) FROM extents WHERE partition_id = ${partitionId})
+      ORDER BY e.base_offset LIMIT 1`;
+    if (reached === undefined) return null;
+    if (
+      reached.next_offset > start &&
+      reached.max_timestamp_ms === reached.prefix_max_timestamp_ms
+    ) {
+      return extentOf(reached);
+    }
+    const [live] = await sql<ExtentRow[]>`
+      SELECT ${extentColumns(sql)}
+      FROM extents e JOIN segments s ON s.segment_id = e.segment_id
+      WHERE e.partition_id = ${partitionId} AND e.next_offset > ${start}
+      ORDER BY e.max_timestamp_ms DESC, e.base_offset LIMIT 1`;
+    return live === undefined ? null : extentOf(live);
+  });
+}
+
+/** The offset to look from, or null when there is no such partition. */
+async function liveStart(
+  sql: Sql,
+  partitionId: number,
+  fromOffset: number,
+): Promise<number | null> {
+  const rows = await sql<{ start: number }[]>`
+    SELECT greatest(${fromOffset}::bigint, log_start_offset) AS start
+    FROM partitions WHERE partition_id = ${partitionId} AND deleted_at IS NULL`;
+  return rows[0]?.start ?? null;
+}
+
+function extentColumns(sql: Sql) {
+  return sql`e.partition_id, e.base_offset, e.next_offset, e.segment_id, e.position, e.length,
+    e.skipped_batches::text AS skipped_batches, e.first_timestamp_ms, e.max_timestamp_ms,
+    e.prefix_max_timestamp_ms, e.absolute_offsets, s.node_id`;
+}
+
+function extentOf(row: ExtentRow): Extent {
+  return {
+    partitionId: row.partition_id,
+    baseOffset: row.base_offset,
+    nextOffset: row.next_offset,
+    segmentId: row.segment_id,
+    position: row.position,
+    length: row.length,
+    skippedBatches: parseNumberArray(row.skipped_batches),
+    firstTimestampMs: row.first_timestamp_ms,
+    maxTimestampMs: row.max_timestamp_ms,
+    absoluteOffsets: row.absolute_offsets,
+    writerNodeId: row.node_id,
+  };
+}

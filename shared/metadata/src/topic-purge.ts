@@ -1,0 +1,69 @@
+import { invariant } from '@kafscale/core';
+
+import { numberArray } from './arrays.js';
+import type { Database, Sql } from './database.js';
+import { fenceShard, requireLease } from './shards.js';
+import type { Lease } from './store-types.js';
+
+const partitionsPerStep = 100;
+
+/**
+ * Removes what deleted topics left behind, at most `rowsMax` rows of a kind per call, so that no
+ * transaction grows with the size of a topic. A segment whose last index row goes this way becomes
+ * garbage; its object is the garbage collector's.
+ */
+export async function purgeDeletedPartitions(
+  database: Database,
+  lease: Lease,
+  rowsMax: number,
+): Promise<'more' | 'done'> {
+  invariant(rowsMax > 0, 'a purge removes something');
+  return database.transaction(async ({ sql }) => {
+    const [fence, doomed] = await Promise.all([
+      fenceShard(sql, lease),
+      sql<{ partition_id: number }[]>`
+        SELECT partition_id FROM partitions
+        WHERE shard_id = ${lease.shardId} AND deleted_at IS NOT NULL
+        ORDER BY partition_id LIMIT ${partitionsPerStep}::int FOR UPDATE`,
+    ]);
+    requireLease(fence, lease);
+    if (doomed.length === 0) return 'done';
+    const partitionIds = numberArray(doomed.map((row) => row.partition_id));
+    if ((await deleteExtents(sql, partitionIds, rowsMax)) === rowsMax) return 'more';
+    if ((await deleteProducers(sql, partitionIds, rowsMax)) === rowsMax) return 'more';
+    await sql`DELETE FROM partitions WHERE partition_id = ANY(${partitionIds}::int[])`;
+    return 'more';
+  });
+}
+
+async function deleteExtents(sql: Sql, partitionIds: string, rowsMax: number): Promise<number> {
+  const rows = await sql<{ deleted: number }[]>`
+    WITH doomed AS (
+      SELECT partition_id, base_offset FROM extents
+      WHERE partition_id = ANY(${partitionIds}::int[]) LIMIT ${rowsMax}::int
+    ), deleted AS (
+      DELETE FROM extents e USING doomed d
+      WHERE e.partition_id = d.partition_id AND e.base_offset = d.base_offset
+      RETURNING e.segment_id
+    ), released AS (
+      UPDATE segments s SET live_extents = s.live_extents - counted.extents
+      FROM (SELECT segment_id, count(*)::int AS extents FROM deleted GROUP BY segment_id) counted
+      WHERE s.segment_id = counted.segment_id
+    )
+    SELECT count(*)::int AS deleted FROM deleted`;
+  return rows[0]?.deleted ?? 0;
+}
+
+async function deleteProducers(sql: Sql, partitionIds: string, rowsMax: number): Promise<number> {
+  const rows = await sql<{ deleted: number }[]>`
+    WITH doomed AS (
+      SELECT partition_id, producer_id FROM producers
+      WHERE partition_id = ANY(${partitionIds}::int[]) LIMIT ${rowsMax}::int
+    ), deleted AS (
+      DELETE FROM producers p USING doomed d
+      WHERE p.partition_id = d.partition_id AND p.producer_id = d.producer_id
+      RETURNING 1
+    )
+    SELECT count(*)::int AS deleted FROM deleted`;
+  return rows[0]?.deleted ?? 0;
+}
