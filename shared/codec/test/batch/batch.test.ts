@@ -93,14 +93,7 @@ describe('the header of a batch that Apache Kafka wrote', () => {
     const record = { timestampMs: 1_700_000_000_000, key: utf8('a'), value: utf8('b') };
     const ours = encodePlainBatch({ records: [record] });
     setLogAppendTime(ours, 0, 1_700_000_009_999);
-    const kafkas = golden('append-time');
-    // Kafka's builder writes the append time as base timestamp too; a broker that stamps a
-    // producer's batch leaves the base alone, and so do we.
-    expect(ours.readBigInt64BE(27)).toBe(1_700_000_000_000n);
-    ours.writeBigInt64BE(kafkas.readBigInt64BE(27), 27);
-    kafkas.copy(ours, 17, 17, 21);
-    expect(ours.equals(kafkas)).toBe(true);
-    expect(batchCrcMatches(ours, 0)).toBe(true);
+    expect(ours.toString('hex')).toBe(golden('append-time').toString('hex'));
   });
 
   it('takes offset and epoch without a new CRC', () => {
