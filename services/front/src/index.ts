@@ -1,1 +1,14 @@
-export {};
+export { startFront } from './front.js';
+export type { Front, FrontOptions } from './front.js';
+export type { FrontLimits } from './front-limits.js';
+export type { FrontLog } from './front-log.js';
+export type {
+  Counter,
+  LabelledMetric,
+  MetricOptions,
+  MetricsFactory,
+  Observer,
+} from './front-metrics.js';
+export { NodeDirectory } from './node-directory.js';
+export type { DirectoryNode } from './node-directory.js';
+export type { ServiceDirectory, ServiceHandle } from './service-directory.js';

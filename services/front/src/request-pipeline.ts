@@ -1,5 +1,5 @@
 import type { KafkaReply } from '@kafscale/cluster';
-import { invariant } from '@kafscale/core';
+import { describeError, invariant } from '@kafscale/core';
 
 export interface PipelinedRequest {
   /** Produce: runs together with the Produce requests before and behind it. */
@@ -15,6 +15,10 @@ export interface PipelineOptions<Request extends PipelinedRequest> {
   respond(request: Request, chunks: readonly Uint8Array[]): void;
   /** The request's bytes are not needed any more. Called once for every request added. */
   released(request: Request): void;
+  /** Every rejection of `execute`, also one that nobody waits for any more. */
+  rejected(cause: unknown): void;
+  /** A request has settled and everything that it made possible has been done. */
+  progressed(): void;
   /** A reply `close` has reached the head: everything before it was responded to. Called once. */
   closed(request: Request, reason: string, cause: unknown): void;
 }
@@ -54,6 +58,11 @@ export class RequestPipeline<Request extends PipelinedRequest> {
   /** Requests that were added and are not responded to. */
   get size(): number {
     return this.#entries.length;
+  }
+
+  /** A `close` is on its way to the head: whatever is added now is dropped. */
+  get isCut(): boolean {
+    return this.#cut;
   }
 
   /** Bytes of responses that wait for an earlier one. */
@@ -97,7 +106,10 @@ export class RequestPipeline<Request extends PipelinedRequest> {
     this.#runningAlone = !entry.request.concurrent;
     this.#execute(entry.request).then(
       (reply) => this.#settle(entry, reply, undefined),
-      (cause: unknown) => this.#settle(entry, { kind: 'close', reason: 'failed' }, cause),
+      (cause: unknown) => {
+        this.#options.rejected(cause);
+        this.#settle(entry, { kind: 'close', reason: describeError(cause) }, cause);
+      },
     );
   }
 
@@ -122,6 +134,7 @@ export class RequestPipeline<Request extends PipelinedRequest> {
     if (reply.kind === 'close') this.#cutBehind(entry);
     this.#respondReady();
     this.advance();
+    if (!this.#stopped) this.#options.progressed();
   }
 
   #cutBehind(entry: Entry<Request>): void {

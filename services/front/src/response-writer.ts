@@ -15,7 +15,7 @@ export interface ResponseWriterOptions {
   readonly socket: ResponseSocket;
   readonly clock: Clock;
   /** Bytes have left for the client. */
-  onProgress(): void;
+  readonly onProgress: () => void;
 }
 
 /**
