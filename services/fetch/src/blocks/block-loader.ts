@@ -1,0 +1,265 @@
+import type { Extent } from '@kafscale/cluster';
+import { type Clock, invariant } from '@kafscale/core';
+import type { FetchLog } from '../fetch-log.js';
+import type { FetchMetrics } from '../metrics.js';
+import type { BadExtents } from './bad-extents.js';
+import type { BlockCache } from './block-cache.js';
+import type { Run } from './coalesce.js';
+import {
+  type LoadClass,
+  loadClasses,
+  type LoadFailure,
+  type LoadQueue,
+  type LoadRequest,
+  type PendingLoad,
+} from './load-queue.js';
+import type { SegmentSource } from './segment-source.js';
+import { type LoadedExtent, verifyExtent } from './verify-extent.js';
+
+export type LoadResult = { readonly kind: 'loaded'; readonly loaded: LoadedExtent } | LoadFailure;
+
+export interface BlockLoaderOptions {
+  readonly cache: BlockCache;
+  readonly source: SegmentSource;
+  readonly queue: LoadQueue<LoadResult>;
+  readonly bad: BadExtents;
+  /** Reads at the same time, by class. */
+  readonly readsMax: Readonly<Record<LoadClass, number>>;
+  readonly log: FetchLog;
+  readonly metrics: FetchMetrics;
+  readonly clock: Clock;
+}
+
+interface Flight {
+  readonly load: PendingLoad<LoadResult>;
+  readonly result: Promise<LoadResult>;
+}
+
+type Pending = PendingLoad<LoadResult>;
+
+/**
+ * Brings extents into the block cache. One extent is loaded once however many want it, and what is
+ * wanted of one segment in the same turn of the event loop is one read. A load resolves; it never
+ * rejects, because one bad object must not become everybody's error.
+ */
+export class BlockLoader {
+  readonly #options: BlockLoaderOptions;
+  readonly #flights = new Map<string, Flight>();
+  readonly #reading: Record<LoadClass, number> = { tail: 0, catchUp: 0, readAhead: 0 };
+  #isScheduled = false;
+  #isClosed = false;
+
+  constructor(options: BlockLoaderOptions) {
+    this.#options = options;
+  }
+
+  /** From memory, or undefined. */
+  find(extent: Extent): LoadedExtent | undefined {
+    return this.#options.cache.find(extent);
+  }
+
+  /** Does not count as a use. */
+  isCached(extent: Extent): boolean {
+    return this.#options.cache.peek(extent) !== undefined;
+  }
+
+  /** Bytes from the batch that contains `offset` to the extent's end; undefined if not cached. */
+  bytesFrom(extent: Extent, offset: number): number | undefined {
+    return this.#options.cache.peek(extent)?.table.bytesFrom(offset);
+  }
+
+  /** It was lost or damaged a moment ago. */
+  isBad(extent: Extent): boolean {
+    return this.#options.bad.find(extent) !== undefined;
+  }
+
+  /** Cached, or under way. */
+  isKnown(extent: Extent): boolean {
+    return this.isCached(extent) || this.#flights.has(keyOf(extent));
+  }
+
+  load(request: LoadRequest): Promise<LoadResult> {
+    const cached = this.#options.cache.find(request.extent);
+    if (cached !== undefined) return Promise.resolve({ kind: 'loaded', loaded: cached });
+    const failure = this.#options.bad.find(request.extent);
+    if (failure !== undefined) return Promise.resolve(failure);
+    if (this.#isClosed) return Promise.resolve(closedFailure);
+    const key = keyOf(request.extent);
+    const flight = this.#flights.get(key);
+    if (flight !== undefined) {
+      this.#options.queue.promote(flight.load, request.loadClass);
+      this.#schedule();
+      return flight.result;
+    }
+    return this.#enqueue(key, request);
+  }
+
+  /** Its row says that it exists, its object does not: remembered, and said once. */
+  reportLost(extent: Extent, reason: string): void {
+    this.#reportBad(extent, { kind: 'gone', reason });
+  }
+
+  /** Loads that wait are answered; reads under way end by themselves. */
+  close(): void {
+    this.#isClosed = true;
+    for (const load of this.#options.queue.drain()) load.resolve(closedFailure);
+  }
+
+  #enqueue(key: string, request: LoadRequest): Promise<LoadResult> {
+    const { promise, resolve } = deferred<LoadResult>();
+    const { extent, loadClass } = request;
+    const load: Pending = {
+      request,
+      position: extent.position,
+      length: extent.length,
+      loadClass,
+      isQueued: false,
+      resolve: (result) => {
+        this.#flights.delete(key);
+        resolve(result);
+      },
+    };
+    this.#flights.set(key, { load, result: promise });
+    this.#options.queue.add(load);
+    this.#schedule();
+    return promise;
+  }
+
+  // Not at once: what other partitions and requests of this turn want of the same segment comes too.
+  #schedule(): void {
+    if (this.#isScheduled) return;
+    this.#isScheduled = true;
+    setImmediate(() => {
+      this.#isScheduled = false;
+      this.#startReads();
+    });
+  }
+
+  #startReads(): void {
+    const { queue, cache, readsMax } = this.#options;
+    for (const loadClass of loadClasses) {
+      while (this.#reading[loadClass] < readsMax[loadClass]) {
+        const run = queue.peek(loadClass);
+        if (run === undefined) break;
+        // No room: some read holds it, and its end starts the next ones.
+        if (!cache.reserve(run.length)) return;
+        queue.remove(run);
+        this.#reading[loadClass]++;
+        void this.#read(run, loadClass);
+      }
+    }
+  }
+
+  async #read(run: Run<Pending>, loadClass: LoadClass): Promise<void> {
+    const { metrics, clock, cache } = this.#options;
+    const startMs = clock.monotonicMs();
+    let isReserved = true;
+    try {
+      const bytes = await this.#readRun(run);
+      cache.cancel(run.length);
+      isReserved = false;
+      if (Buffer.isBuffer(bytes)) await this.#deliver(run, bytes);
+      else if (bytes.kind === 'damaged') await this.#readEach(run);
+      else this.#fail(run, bytes);
+    } finally {
+      if (isReserved) cache.cancel(run.length);
+      this.#reading[loadClass]--;
+      metrics.observe('fetch_load_ms', clock.monotonicMs() - startMs);
+      this.#startReads();
+    }
+  }
+
+  async #readRun(run: Run<Pending>): Promise<Buffer | LoadFailure> {
+    const { source } = this.#options;
+    const { extent, arrival } = firstOf(run).request;
+    const { position, length } = run;
+    const { segmentId, writerNodeId } = extent;
+    if (arrival > 0) {
+      const range = { segmentId, position, length };
+      const recent = await source.readFromWriter(writerNodeId, arrival, range);
+      if (recent !== null) return recent;
+    }
+    return source.readFromStore(segmentId, position, length);
+  }
+
+  /** Verifies every member; what is not intact is read once more, by itself, from the store. */
+  async #deliver(run: Run<Pending>, bytes: Buffer): Promise<void> {
+    const loaded: LoadedExtent[] = [];
+    const deliveries: (() => void)[] = [];
+    const suspects: Pending[] = [];
+    for (const load of run.members) {
+      const start = load.position - run.position;
+      const view = bytes.subarray(start, start + load.length);
+      const verdict = verifyExtent(view, load.request.extent, load.request.leaderEpoch);
+      if (verdict.kind === 'intact') {
+        loaded.push(verdict.loaded);
+        deliveries.push(() => load.resolve({ kind: 'loaded', loaded: verdict.loaded }));
+      } else {
+        suspects.push(load);
+      }
+    }
+    const share = firstOf(run).loadClass === 'tail' ? 'tail' : 'catchUp';
+    this.#options.cache.insert(loaded, bytes.length, share);
+    for (const deliver of deliveries) deliver();
+    for (const load of suspects) await this.#readAlone(load);
+  }
+
+  /** The object is shorter than the run: its members one by one, some may be whole. */
+  async #readEach(run: Run<Pending>): Promise<void> {
+    for (const load of run.members) await this.#readAlone(load);
+  }
+
+  async #readAlone(load: Pending): Promise<void> {
+    const { cache, source } = this.#options;
+    const { extent, leaderEpoch } = load.request;
+    const bytes = await source.readFromStore(extent.segmentId, extent.position, extent.length);
+    if (!Buffer.isBuffer(bytes)) return this.#failOne(load, bytes);
+    const verdict = verifyExtent(bytes, extent, leaderEpoch);
+    if (verdict.kind === 'damaged') return this.#failOne(load, verdict);
+    const share = load.loadClass === 'tail' ? 'tail' : 'catchUp';
+    cache.insert([verdict.loaded], bytes.length, share);
+    load.resolve({ kind: 'loaded', loaded: verdict.loaded });
+  }
+
+  #fail(run: Run<Pending>, failure: LoadFailure): void {
+    for (const load of run.members) this.#failOne(load, failure);
+  }
+
+  #failOne(load: Pending, failure: LoadFailure): void {
+    // `gone` is not bad yet: the index may name another object by now. `unavailable` is passing.
+    if (failure.kind === 'damaged') this.#reportBad(load.request.extent, failure);
+    load.resolve(failure);
+  }
+
+  #reportBad(extent: Extent, failure: LoadFailure): void {
+    const { bad, log, metrics } = this.#options;
+    if (bad.find(extent) !== undefined) return;
+    bad.add(extent, failure);
+    metrics.count('fetch_extents_damaged_total');
+    const { partitionId, baseOffset, nextOffset, segmentId, position, length } = extent;
+    log.error(
+      { partitionId, baseOffset, nextOffset, segmentId, position, length, reason: failure.reason },
+      'committed records can not be read: their object is lost or damaged',
+    );
+  }
+}
+
+const closedFailure: LoadFailure = { kind: 'unavailable', reason: 'the fetch service is closing' };
+
+function firstOf(run: Run<Pending>): Pending {
+  const load = run.members[0];
+  invariant(load !== undefined, 'a run has members');
+  return load;
+}
+
+function keyOf(extent: Extent): string {
+  return `${extent.segmentId}/${extent.position}`;
+}
+
+function deferred<T>(): { promise: Promise<T>; resolve: (value: T) => void } {
+  let resolve: (value: T) => void = () => undefined;
+  const promise = new Promise<T>((settle) => {
+    resolve = settle;
+  });
+  return { promise, resolve };
+}

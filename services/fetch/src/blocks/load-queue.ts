@@ -1,0 +1,112 @@
+import type { Extent } from '@kafscale/cluster';
+import { coalesce, type CoalesceLimits, type Run } from './coalesce.js';
+
+/**
+ * Whom a load is for: readers near the end of the log, readers far behind it, or nobody yet. Each
+ * class has its own places, so that catching up never delays a tail.
+ */
+export type LoadClass = 'tail' | 'catchUp' | 'readAhead';
+
+/** Most urgent first. */
+export const loadClasses = ['tail', 'catchUp', 'readAhead'] as const;
+
+export interface LoadRequest {
+  readonly extent: Extent;
+  /** Number of its arrival by the feed, 0 if it was looked up: whether its writer may have it. */
+  readonly arrival: number;
+  readonly leaderEpoch: number;
+  readonly loadClass: LoadClass;
+}
+
+export type LoadFailureKind =
+  /** There is no such object. */
+  | 'gone'
+  /** The bytes are there and wrong, also when read anew. */
+  | 'damaged'
+  /** The object store does not answer. */
+  | 'unavailable';
+
+export interface LoadFailure {
+  readonly kind: LoadFailureKind;
+  readonly reason: string;
+}
+
+/** One extent that is to be read. */
+export interface PendingLoad<Result> {
+  readonly request: LoadRequest;
+  readonly position: number;
+  readonly length: number;
+  loadClass: LoadClass;
+  isQueued: boolean;
+  readonly resolve: (result: Result) => void;
+}
+
+/**
+ * Loads that wait, by class, first come first served. What is taken is a run: everything that waits
+ * for the same segment close by goes along, whatever its class.
+ */
+export class LoadQueue<Result> {
+  readonly #limits: CoalesceLimits;
+  // Sets, because a promoted or coalesced load leaves from the middle.
+  readonly #byClass = {
+    tail: new Set<PendingLoad<Result>>(),
+    catchUp: new Set<PendingLoad<Result>>(),
+    readAhead: new Set<PendingLoad<Result>>(),
+  };
+  readonly #bySegment = new Map<string, Set<PendingLoad<Result>>>();
+
+  constructor(limits: CoalesceLimits) {
+    this.#limits = limits;
+  }
+
+  get count(): number {
+    return loadClasses.reduce((sum, loadClass) => sum + this.#byClass[loadClass].size, 0);
+  }
+
+  add(load: PendingLoad<Result>): void {
+    load.isQueued = true;
+    this.#byClass[load.loadClass].add(load);
+    const { segmentId } = load.request.extent;
+    const ofSegment = this.#bySegment.get(segmentId) ?? new Set();
+    ofSegment.add(load);
+    this.#bySegment.set(segmentId, ofSegment);
+  }
+
+  /** A more urgent reader wants it too. */
+  promote(load: PendingLoad<Result>, loadClass: LoadClass): void {
+    if (!load.isQueued) return;
+    if (loadClasses.indexOf(loadClass) >= loadClasses.indexOf(load.loadClass)) return;
+    this.#byClass[load.loadClass].delete(load);
+    load.loadClass = loadClass;
+    this.#byClass[loadClass].add(load);
+  }
+
+  /** The run that is next in that class. It stays in the queue until it is {@link remove}d. */
+  peek(loadClass: LoadClass): Run<PendingLoad<Result>> | undefined {
+    for (const oldest of this.#byClass[loadClass]) {
+      const neighbours = this.#bySegment.get(oldest.request.extent.segmentId) ?? [];
+      return coalesce(oldest, [...neighbours], this.#limits);
+    }
+    return undefined;
+  }
+
+  remove(run: Run<PendingLoad<Result>>): void {
+    for (const load of run.members) {
+      const { segmentId } = load.request.extent;
+      load.isQueued = false;
+      this.#byClass[load.loadClass].delete(load);
+      const ofSegment = this.#bySegment.get(segmentId);
+      ofSegment?.delete(load);
+      if (ofSegment?.size === 0) this.#bySegment.delete(segmentId);
+    }
+  }
+
+  /** Takes everything out. */
+  drain(): readonly PendingLoad<Result>[] {
+    const loads = loadClasses.flatMap((loadClass) => [...this.#byClass[loadClass]]);
+    for (const load of loads) load.isQueued = false;
+    for (const loadClass of loadClasses) this.#byClass[loadClass].clear();
+    this.#bySegment.clear();
+    return loads;
+  }
+}

@@ -1,0 +1,178 @@
+import type { Extent } from '@kafscale/cluster';
+import { OperatingError } from '@kafscale/core';
+import type { HotIndex } from './hot-index.js';
+import { Gate } from '../gate.js';
+import type { RangeCache } from './range-cache.js';
+
+/** An extent as a reader plans with it. */
+export interface FoundExtent {
+  readonly extent: Extent;
+  /** Number of its arrival by the feed; 0: it was looked up, and its writer forgot it long ago. */
+  readonly arrival: number;
+  /** Among the newest of its partition. */
+  readonly isTail: boolean;
+}
+
+export interface ExtentWish {
+  readonly partitionId: number;
+  readonly offset: number;
+  /** Look no further than this offset: the high watermark of the answer. */
+  readonly endOffset: number;
+  /** Enough when the extents have so many bytes, by `sizeOf`. At least one extent is found. */
+  readonly bytes: number;
+  /** Bytes of the extent from `offset` on, as far as is known. */
+  readonly sizeOf: (extent: Extent, offset: number) => number;
+}
+
+export interface ExtentFinding {
+  readonly extents: readonly FoundExtent[];
+  readonly bytes: number;
+  /** Memory does not know what holds this offset: {@link ExtentIndex.lookUp} it. Else null. */
+  readonly missingOffset: number | null;
+}
+
+/** The owner's answers to lookups: part of CoordinatorService. */
+export interface ExtentSource {
+  findExtents(partitionId: number, offset: number, countMax: number): Promise<readonly Extent[]>;
+}
+
+export interface ExtentIndexOptions {
+  readonly hot: HotIndex;
+  readonly ranges: RangeCache;
+  readonly source: ExtentSource;
+  readonly limits: {
+    readonly extentsPerLookupMax: number;
+    readonly lookupsInFlightMax: number;
+    /** This many newest extents of a partition count as its tail. */
+    readonly tailExtents: number;
+  };
+}
+
+interface Lookup {
+  readonly partitionId: number;
+  readonly result: Promise<readonly Extent[]>;
+  /** The partition was invalidated meanwhile: the result may be of before. */
+  isStale: boolean;
+}
+
+/**
+ * Where in the segments a partition's offsets are: the hot tail of the feed first, then ranges
+ * looked up before, then the owner. Rows are immutable ranges that are only ever replaced as a
+ * whole (compaction): {@link invalidate} forgets a partition, lookups under way included.
+ */
+export class ExtentIndex {
+  readonly #options: ExtentIndexOptions;
+  readonly #lookups = new Map<string, Lookup>();
+  readonly #gate: Gate;
+
+  constructor(options: ExtentIndexOptions) {
+    this.#options = options;
+    this.#gate = new Gate(options.limits.lookupsInFlightMax);
+  }
+
+  /** What memory knows, without waiting. */
+  collect(wish: ExtentWish): ExtentFinding {
+    const { hot, ranges, limits } = this.#options;
+    const extents: FoundExtent[] = [];
+    let bytes = 0;
+    let { offset } = wish;
+    const take = (extent: Extent, arrival: number, isTail: boolean): boolean => {
+      if (offset >= wish.endOffset || (extents.length > 0 && bytes >= wish.bytes)) return false;
+      extents.push({ extent, arrival, isTail });
+      bytes += wish.sizeOf(extent, offset);
+      offset = extent.nextOffset;
+      return true;
+    };
+    while (offset < wish.endOffset && (extents.length === 0 || bytes < wish.bytes)) {
+      const offsetBefore = offset;
+      const tail = hot.tail(wish.partitionId);
+      let position = tail?.find(offset) ?? -1;
+      if (tail !== undefined && position >= 0) {
+        const tailStart = tail.count - limits.tailExtents;
+        for (let extent = tail.extentAt(position); extent; extent = tail.extentAt(position)) {
+          if (!take(extent, tail.arrivalAt(position), position >= tailStart)) break;
+          position++;
+        }
+      } else {
+        for (const extent of ranges.find(wish.partitionId, offset) ?? []) {
+          if (!take(extent, 0, false)) break;
+        }
+      }
+      if (offset === offsetBefore) return { extents, bytes, missingOffset: offset };
+    }
+    return { extents, bytes, missingOffset: null };
+  }
+
+  /**
+   * Extents from the one that holds `offset` on, from the owner, kept for later. Empty if no row
+   * holds that offset. Equal lookups under way are one.
+   */
+  async lookUp(partitionId: number, offset: number): Promise<readonly Extent[]> {
+    const key = `${partitionId}:${offset}`;
+    const underWay = this.#lookups.get(key);
+    if (underWay !== undefined) return underWay.result;
+    const lookup: Lookup = {
+      partitionId,
+      result: this.#gate.run(() => this.#ask(partitionId, offset)),
+      isStale: false,
+    };
+    this.#lookups.set(key, lookup);
+    try {
+      const extents = await lookup.result;
+      if (!lookup.isStale) this.#options.ranges.insert(partitionId, extents);
+      return extents;
+    } finally {
+      if (this.#lookups.get(key) === lookup) this.#lookups.delete(key);
+    }
+  }
+
+  /** Forgets what memory says about the partition's rows. Feed events and later lookups refill it. */
+  invalidate(partitionId: number): void {
+    this.#options.hot.dropPartition(partitionId);
+    this.#options.ranges.dropPartition(partitionId);
+    this.#abandonLookups((lookup) => lookup.partitionId === partitionId);
+  }
+
+  invalidateAll(): void {
+    this.#options.hot.clear();
+    this.#options.ranges.clear();
+    this.#abandonLookups(() => true);
+  }
+
+  append(extent: Extent): void {
+    this.#options.hot.append(extent);
+  }
+
+  dropBefore(partitionId: number, offset: number): void {
+    this.#options.hot.dropBefore(partitionId, offset);
+    this.#options.ranges.dropBefore(partitionId, offset);
+  }
+
+  // A lookup that began before its partition was invalidated may bring rows of before. It still
+  // answers those that wait for it, but nobody joins it any more and its result is not kept.
+  #abandonLookups(matches: (lookup: Lookup) => boolean): void {
+    for (const [key, lookup] of this.#lookups) {
+      if (!matches(lookup)) continue;
+      lookup.isStale = true;
+      this.#lookups.delete(key);
+    }
+  }
+
+  async #ask(partitionId: number, offset: number): Promise<readonly Extent[]> {
+    const { source, limits } = this.#options;
+    const rows = await source.findExtents(partitionId, offset, limits.extentsPerLookupMax);
+    const first = rows[0];
+    if (first === undefined || first.baseOffset > offset || first.nextOffset <= offset) return [];
+    let end = first.baseOffset;
+    for (const row of rows) {
+      if (row.partitionId !== partitionId || row.baseOffset !== end || row.nextOffset <= end) {
+        throw new OperatingError(
+          'INDEX_INCONSISTENT',
+          `the index of partition ${partitionId} has a gap or an overlap at offset ${end}`,
+        );
+      }
+      end = row.nextOffset;
+    }
+    return rows;
+  }
+}

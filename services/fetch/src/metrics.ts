@@ -1,0 +1,51 @@
+/**
+ * What the fetch service measures. The names are Prometheus names without a prefix for the program;
+ * counters end in `_total`, durations are in milliseconds.
+ */
+export const fetchCounters = {
+  fetch_bytes_served_total: 'Bytes of record batches in Fetch responses',
+  fetch_requests_total: 'Requests answered by the fetch service',
+  fetch_long_polls_total: 'Fetch requests that waited for data',
+  fetch_out_of_range_total: 'Partitions answered with OFFSET_OUT_OF_RANGE',
+  fetch_partition_errors_total: 'Partitions answered with KAFKA_STORAGE_ERROR',
+  fetch_block_hits_total: 'Extents that were in the block cache when a reader wanted them',
+  fetch_block_misses_total: 'Extents that had to be loaded for a reader',
+  fetch_blocks_read_ahead_total: 'Extents that were asked for before a reader wanted them',
+  fetch_extents_damaged_total: 'Extents that failed their verification twice',
+  fetch_index_lookups_total: 'Index lookups sent to the coordinator',
+  fetch_writer_reads_total: 'Reads answered from the memory of the writing ingest node',
+  fetch_store_reads_total: 'Ranged reads of the object store (GETs)',
+  fetch_store_read_bytes_total: 'Bytes read from the object store',
+  fetch_store_read_errors_total: 'Reads of the object store that failed',
+} as const;
+
+export const fetchHistograms = {
+  fetch_request_ms: 'Request to response, the long poll included',
+  fetch_barrier_ms: 'Wait for the read index',
+  fetch_load_ms: 'A read of the writer or of the object store, verification included',
+} as const;
+
+export const fetchGauges = {
+  fetch_waiting_requests: 'Long polls that wait right now',
+  fetch_block_cache_bytes: 'Memory of the block cache, loads under way included',
+  fetch_hot_index_extents: 'Extents in the hot index',
+  fetch_cached_index_extents: 'Looked-up extents kept in memory',
+  fetch_loads_queued: 'Extents that wait to be read',
+} as const;
+
+export type FetchCounter = keyof typeof fetchCounters;
+export type FetchHistogram = keyof typeof fetchHistograms;
+export type FetchGauge = keyof typeof fetchGauges;
+
+export interface FetchMetrics {
+  count(name: FetchCounter, by?: number): void;
+  observe(name: FetchHistogram, value: number): void;
+  /** Called once per gauge at start; `read` is called when the metrics are collected. */
+  gauge(name: FetchGauge, read: () => number): void;
+}
+
+export const noMetrics: FetchMetrics = {
+  count: () => undefined,
+  observe: () => undefined,
+  gauge: () => undefined,
+};
