@@ -1,1 +1,10 @@
-export {};
+export { parseArguments } from './arguments.js';
+export type { FlagDefinition, ParsedArguments } from './arguments.js';
+export { configCommands, logFormats, logLevels } from './config.js';
+export type { Config, ConfigCommand, ConfigKey, LogFormat, LogLevel } from './config.js';
+export { describeConfig, describeOptions } from './describe-config.js';
+export type { ConfigRow, OptionHelp } from './describe-config.js';
+export { checkInternalListener, isLoopback, isWildcard, requireCoordinatorUrl } from './hosts.js';
+export { loadConfig } from './load-config.js';
+export type { ConfigSource, LoadConfigInput, LoadedConfig } from './load-config.js';
+export { suggest } from './suggest.js';
