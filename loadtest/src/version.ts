@@ -1,0 +1,1 @@
+export const loadtestVersion = '0.1.0';
