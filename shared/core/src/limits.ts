@@ -58,12 +58,41 @@ export const limits = {
   hotIndexExtentsPerPartitionMax: 1024,
   recordsDecompressedBytesMax: 128 * MiB, // of one batch; Kafka has no bound
   extentsPerLookupMax: 128,
+  hotIndexExtentsMax: 65_536, // over all partitions
+  cachedIndexExtentsMax: 65_536, // looked up, over all partitions
+  indexLookupsInFlightMax: 8,
+  tailReadsMax: 16,
+  catchUpReadsMax: 8,
+  readAheadReadsMax: 4,
+  readAheadBytesMax: 32 * MiB, // shared by all partitions that are read sequentially
+  readAheadBytesPerPartitionMax: 4 * MiB,
+  coalescedReadBytesMax: 8 * MiB,
+  coalescedReadGapBytesMax: 64 * KiB,
+  fetchBytesInFlightMax: 64 * MiB, // being loaded for responses, per kind of reader
+  fetchWaitersMax: 1_000_000, // partitions over all long polls
+  fetchReadersMax: 10_000, // connections whose reading is remembered
+  fetchStreamsMax: 100_000, // partitions over all of them
+  fetchReaderIdleMsMax: 60_000,
+  loadGraceMs: 1_000, // how long ready partitions wait for a slow one
+  loadWaitMsMax: 15_000, // below the 30 s that clients wait for a response
+  badExtentsMax: 10_000,
+  badExtentRetryMs: 10_000,
+  listOffsetsReadsInFlightMax: 8,
 
   // Object store
   storeAttemptsMax: 5,
   storeBackoffMsMin: 50,
   storeBackoffMsMax: 2_000,
   storeRequestTimeoutMs: 30_000,
+  storeOperationTimeoutMs: 60_000, // all attempts of one operation together
+  storeConnectTimeoutMs: 5_000,
+  storeConnectionsMax: 64,
+  storeRetryBurstMax: 20,
+  storeRetryShareMax: 0.1, // retries per request, once the burst is used up
+  storeDeleteKeysPerRequestMax: 1_000, // DeleteObjects
+  storeObjectKeyBytesMax: 1_024, // S3
+  storeOpenFilesMax: 256,
+  storeTempFileAgeMs: 15 * 60_000,
 
   // Metadata store
   metadataSessionsMax: 10,
