@@ -101,18 +101,23 @@ function writeTagged(
   tagged: readonly TaggedCodec[],
   source: Readonly<Record<string, unknown>>,
 ): void {
-  const given = tagged.filter((codec) => {
-    const value = source[codec.name];
-    return value !== undefined && !codec.isDefault(value);
-  });
-  writer.writeUnsignedVarint(given.length);
-  for (const codec of given) {
+  let count = 0;
+  for (const codec of tagged) if (isGiven(codec, source)) count += 1;
+  writer.writeUnsignedVarint(count);
+  if (count === 0) return;
+  for (const codec of tagged) {
+    if (!isGiven(codec, source)) continue;
     const body = new Writer();
     codec.write(body, source[codec.name]);
     writer.writeUnsignedVarint(codec.tag);
     writer.writeUnsignedVarint(body.byteLength);
     writer.appendAll(body.finish());
   }
+}
+
+function isGiven(codec: TaggedCodec, source: Readonly<Record<string, unknown>>): boolean {
+  const value = source[codec.name];
+  return value !== undefined && !codec.isDefault(value);
 }
 
 function compileField(name: string, field: Field<unknown, unknown>, context: Context): FieldCodec {

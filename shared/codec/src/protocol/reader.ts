@@ -1,5 +1,6 @@
 import { limits } from '@kafscale/core';
 import { ProtocolError } from './errors.js';
+import { readInt64At } from './int64.js';
 import { uuidBytes, uuidFromBytes } from './uuid.js';
 
 /** Kafka's cap on every string, classic or compact (`Short.MAX_VALUE`). */
@@ -63,7 +64,7 @@ export class Reader {
   }
 
   readInt64(): bigint {
-    return this.#buffer.readBigInt64BE(this.#advance(8));
+    return readInt64At(this.#buffer, this.#advance(8));
   }
 
   readFloat64(): number {

@@ -1,5 +1,6 @@
 import { invariant } from '@kafscale/core';
 import { ProtocolError } from './errors.js';
+import { writeInt64At } from './int64.js';
 import { stringBytesMax } from './reader.js';
 import { uuidBytes, uuidToBytes } from './uuid.js';
 
@@ -63,9 +64,8 @@ export class Writer {
   }
 
   writeInt64(value: bigint): void {
-    if (BigInt.asIntN(64, value) !== value) unencodable(`${value} is not an int64`);
     const start = this.#reserve(8);
-    this.#buffer.writeBigInt64BE(value, start);
+    if (!writeInt64At(value, this.#buffer, start)) unencodable(`${value} is not an int64`);
   }
 
   writeFloat64(value: number): void {
