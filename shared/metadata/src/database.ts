@@ -19,7 +19,9 @@ export interface Transaction {
    * Sends the last statements and the COMMIT in one round trip. Nothing may follow. When one of the
    * statements fails, the COMMIT does nothing.
    */
-  commitWith(statements: readonly postgres.PendingQuery<postgres.MaybeRow[]>[]): Promise<void>;
+  readonly commitWith: (
+    statements: readonly postgres.PendingQuery<postgres.MaybeRow[]>[],
+  ) => Promise<void>;
 }
 
 export interface TransactionOptions {
@@ -86,7 +88,7 @@ export class Database {
           return await runTransaction(session.sql, work, state);
         } catch (error) {
           // A no-op with a warning when the COMMIT has already rolled back.
-          if (keepsSession(error) && !session.broken) await session.sql`ROLLBACK`;
+          if (keepsSession(error) && !session.broken) await session.sql.unsafe('ROLLBACK');
           throw error;
         }
       },
@@ -124,14 +126,14 @@ async function runTransaction<T>(
   const commitWith: Transaction['commitWith'] = async (statements) => {
     invariant(!state.commitSent, 'a transaction commits once');
     state.commitSent = true;
-    const results = await Promise.all([...statements, sql`COMMIT`]);
+    const results = await Promise.all([...statements, sql.unsafe('COMMIT')]);
     const { command } = results[results.length - 1] as { command?: string };
     // PostgreSQL answers a COMMIT of a failed transaction with ROLLBACK and no error.
     invariant(command === 'COMMIT', `a COMMIT was answered with ${String(command)}`);
   };
   // BEGIN travels with the first statements of `work`. When the connection is lost, whichever
   // rejects first ends both: the session is discarded, and that rejects the rest.
-  const [, result] = await Promise.all([sql`BEGIN`.execute(), work({ sql, commitWith })]);
+  const [, result] = await Promise.all([sql.unsafe('BEGIN').execute(), work({ sql, commitWith })]);
   if (!state.commitSent) await commitWith([]);
   return result;
 }

@@ -52,6 +52,8 @@ function isClosing(error: postgres.PostgresError): boolean {
 export function toOperatingError(error: unknown, outcomeIfLost: Outcome): Error {
   if (error instanceof OperatingError || error instanceof InvariantError) return error;
   if (error instanceof postgres.PostgresError && !isClosing(error)) return serverError(error);
+  // Sockets and postgres.js put a code on their errors. Anything else is a bug of ours.
+  if (!(error instanceof Error && 'code' in error)) return asError(error);
   return new OperatingError(
     'METADATA_UNAVAILABLE',
     `the metadata store can't be reached: ${describeError(error)}`,
@@ -59,7 +61,13 @@ export function toOperatingError(error: unknown, outcomeIfLost: Outcome): Error 
   );
 }
 
-function serverError(error: postgres.PostgresError): OperatingError {
+function asError(error: unknown): Error {
+  return error instanceof Error ? error : new InvariantError(describeError(error));
+}
+
+function serverError(error: postgres.PostgresError): Error {
+  // Raised by kafscale_expect() of the schema.
+  if (error.code === 'KFS01') return new InvariantError(error.message);
   const text = `the metadata store answered ${error.code}: ${error.message}`;
   const sqlClass = error.code.slice(0, 2);
   const retriable = { cause: error, retriable: true } as const;

@@ -39,9 +39,7 @@ export class Session {
       onclose: broken,
       socket: (parsed: { host: string[]; port: number[]; path: string | false }) => {
         if (this.#socket !== null) {
-          throw new OperatingError('METADATA_UNAVAILABLE', 'the connection was lost', {
-            retriable: true,
-          });
+          throw Object.assign(new Error('the connection was lost'), { code: 'CONNECTION_LOST' });
         }
         this.#socket = openSocket(parsed);
         return this.#socket;
