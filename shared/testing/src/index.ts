@@ -1,1 +1,2 @@
-export {};
+export { startTestPostgres } from './test-postgres.js';
+export type { TestPostgres, TestPostgresOptions } from './test-postgres.js';

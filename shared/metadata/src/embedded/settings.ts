@@ -10,7 +10,8 @@ export function renderSettings(binaries: PostgresBinaries, durable: boolean): st
     // TCP only: the path of a Unix socket may be no longer than 107 bytes.
     unix_socket_directories: "''",
     password_encryption: "'scram-sha-256'",
-    max_connections: '50',
+    // A test server has many databases, each with sessions of its own.
+    max_connections: durable ? '50' : '200',
     superuser_reserved_connections: '3',
 
     shared_buffers: '96MB',
