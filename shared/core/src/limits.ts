@@ -61,6 +61,7 @@ export const limits = {
   hotIndexExtentsMax: 65_536, // over all partitions
   cachedIndexExtentsMax: 65_536, // looked up, over all partitions
   indexLookupsInFlightMax: 8,
+  tailExtentsPerPartition: 64, // the newest ones, read with priority
   tailReadsMax: 16,
   catchUpReadsMax: 8,
   readAheadReadsMax: 4,
@@ -77,7 +78,7 @@ export const limits = {
   loadWaitMsMax: 15_000, // below the 30 s that clients wait for a response
   badExtentsMax: 10_000,
   badExtentRetryMs: 10_000,
-  listOffsetsReadsInFlightMax: 8,
+  listOffsetsReadsInFlightMax: 4, // each may decompress a batch
 
   // Object store
   storeAttemptsMax: 5,
