@@ -1,0 +1,21 @@
+import { OperatingError } from '@kafscale/core';
+import { FileObjectStore } from './files/file-object-store.js';
+import type { ObjectStore } from './object-store.js';
+import type { S3Options } from './s3/s3-client.js';
+import { S3ObjectStore } from './s3/s3-object-store.js';
+
+/** Plain data, so that a worker thread can open its own store. Files need none of it. */
+export type ObjectStoreOptions = S3Options;
+
+/**
+ * The store behind `file:///absolute/path` or `s3://bucket/prefix`; STORE_URL_INVALID otherwise.
+ * Does no I/O; check() does.
+ */
+export function openObjectStore(url: string, options: ObjectStoreOptions = {}): ObjectStore {
+  if (url.startsWith('file:///')) return new FileObjectStore(url);
+  if (url.startsWith('s3://')) return new S3ObjectStore(url, options);
+  throw new OperatingError(
+    'STORE_URL_INVALID',
+    `"${url}" is neither file:///absolute/path nor s3://bucket/prefix`,
+  );
+}
