@@ -29,14 +29,18 @@ export interface StoredProtocol {
   readonly metadata: Buffer;
 }
 
+/** What {@link encodeGroupState} keeps; the rest of the record has columns of its own. */
+export type StoredGroupState = Pick<StoredGroup, 'protocolName' | 'leaderId' | 'members'>;
+
 /**
- * Members are stored as one JSON document per group, because a group is always written whole: an
- * array of members, byte strings in base64. JSON escapes U+0000, which PostgreSQL's text refuses and
- * which a client may well send.
+ * A group is always written whole, so what nobody searches by is one JSON document, with byte strings
+ * in base64. JSON escapes U+0000, which PostgreSQL's text refuses and which a client may well send.
  */
-export function encodeMembers(members: readonly StoredMember[]): string {
-  return JSON.stringify(
-    members.map((member) => ({
+export function encodeGroupState(state: StoredGroupState): string {
+  return JSON.stringify({
+    protocolName: state.protocolName,
+    leaderId: state.leaderId,
+    members: state.members.map((member) => ({
       memberId: member.memberId,
       groupInstanceId: member.groupInstanceId,
       clientId: member.clientId,
@@ -49,29 +53,39 @@ export function encodeMembers(members: readonly StoredMember[]): string {
       })),
       assignment: member.assignment.toString('base64'),
     })),
-  );
+  });
 }
 
-/** The inverse of {@link encodeMembers}. Throws GROUP_RECORD_CORRUPT for anything else. */
-export function decodeMembers(text: string): readonly StoredMember[] {
-  let members: unknown;
+/** The inverse of {@link encodeGroupState}. Throws GROUP_RECORD_CORRUPT for anything else. */
+export function decodeGroupState(document: string): StoredGroupState {
+  let value: unknown;
   try {
-    members = JSON.parse(text);
+    value = JSON.parse(document);
   } catch (cause) {
-    throw new OperatingError('GROUP_RECORD_CORRUPT', 'stored members are not JSON', { cause });
+    throw new OperatingError('GROUP_RECORD_CORRUPT', 'a stored group is not JSON', { cause });
   }
-  if (!Array.isArray(members)) throw corrupt('the members');
-  return members.map(decodeMember);
+  const fields = fieldsOf(value);
+  const { members } = fields;
+  if (!Array.isArray(members)) throw corrupt('members');
+  const state = {
+    protocolName: nullableStringOf(fields, 'protocolName'),
+    leaderId: nullableStringOf(fields, 'leaderId'),
+    members: members.map(decodeMember),
+  };
+  invariant(
+    (state.leaderId === null) === (members.length === 0),
+    'a group with members has a leader',
+  );
+  return state;
 }
 
 function decodeMember(value: unknown): StoredMember {
   const fields = fieldsOf(value);
-  const instanceId = fields['groupInstanceId'];
-  const protocols = fields['protocols'];
+  const { protocols } = fields;
   if (!Array.isArray(protocols) || protocols.length === 0) throw corrupt('protocols');
   const member = {
     memberId: stringOf(fields, 'memberId'),
-    groupInstanceId: instanceId === null ? null : stringOf(fields, 'groupInstanceId'),
+    groupInstanceId: nullableStringOf(fields, 'groupInstanceId'),
     clientId: stringOf(fields, 'clientId'),
     clientHost: stringOf(fields, 'clientHost'),
     sessionTimeoutMs: integerOf(fields, 'sessionTimeoutMs'),
@@ -87,7 +101,7 @@ function decodeMember(value: unknown): StoredMember {
 }
 
 function fieldsOf(value: unknown): Readonly<Record<string, unknown>> {
-  if (typeof value !== 'object' || value === null) throw corrupt('a member');
+  if (typeof value !== 'object' || value === null) throw corrupt('a part');
   return value as Readonly<Record<string, unknown>>;
 }
 
@@ -95,6 +109,10 @@ function stringOf(fields: Readonly<Record<string, unknown>>, name: string): stri
   const value = fields[name];
   if (typeof value !== 'string') throw corrupt(name);
   return value;
+}
+
+function nullableStringOf(fields: Readonly<Record<string, unknown>>, name: string): string | null {
+  return fields[name] === null ? null : stringOf(fields, name);
 }
 
 function integerOf(fields: Readonly<Record<string, unknown>>, name: string): number {

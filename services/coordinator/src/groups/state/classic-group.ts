@@ -112,8 +112,8 @@ export class ClassicGroup {
     return this.#core.takeEffects();
   }
 
-  sync(request: SyncRequest): readonly GroupEffect[] {
-    sync(this.#core, request);
+  sync(request: SyncRequest, nowMs: number): readonly GroupEffect[] {
+    sync(this.#core, request, nowMs);
     return this.#core.takeEffects();
   }
 

@@ -57,12 +57,12 @@ function rejoin(group: GroupCore, request: JoinRequest, member: Member, nowMs: n
       return updateMember(group, request, member, nowMs);
     case groupStates.completingRebalance:
       // Unchanged: it may not have got the first answer.
-      if (isUnchanged) return answer(group, request, group.currentGeneration(member));
+      if (isUnchanged) return answerCurrent(group, request, member, nowMs);
       return updateMember(group, request, member, nowMs);
     case groupStates.stable: {
       // A leader rejoins to have the group rebalanced, for reasons that only it can see.
       if (isLeader || !isUnchanged) return updateMember(group, request, member, nowMs);
-      return answer(group, request, group.currentGeneration(member));
+      return answerCurrent(group, request, member, nowMs);
     }
     case groupStates.empty:
     case groupStates.dead:
@@ -182,6 +182,17 @@ function takeSubscription(group: GroupCore, request: JoinRequest, member: Member
   group.members.setProtocols(member, uniqueProtocols(request.protocols));
   member.sessionTimeoutMs = request.sessionTimeoutMs;
   member.rebalanceTimeoutMs = request.rebalanceTimeoutMs;
+}
+
+/** The generation that is. Kafka leaves the session as it was; but a member that asks is alive. */
+function answerCurrent(
+  group: GroupCore,
+  request: JoinRequest,
+  member: Member,
+  nowMs: number,
+): void {
+  group.restartSession(member, nowMs);
+  answer(group, request, group.currentGeneration(member));
 }
 
 function refuse(group: GroupCore, request: JoinRequest, errorCode: number, memberId: string): void {

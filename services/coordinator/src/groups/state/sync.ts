@@ -7,7 +7,7 @@ import { groupStates } from './group-state.js';
 import type { Member } from './member.js';
 
 /** SyncGroup (Kafka's classicGroupSyncToClassicGroup). */
-export function sync(group: GroupCore, request: SyncRequest): void {
+export function sync(group: GroupCore, request: SyncRequest, nowMs: number): void {
   const errorCode = validateSync(group, request);
   if (errorCode !== errorCodes.NONE) {
     return group.emit({
@@ -21,6 +21,7 @@ export function sync(group: GroupCore, request: SyncRequest): void {
   group.members.pendingSyncs.delete(member.memberId);
   if (group.members.pendingSyncs.size === 0) group.syncDeadlineMs = Infinity;
   if (group.isIn(groupStates.stable)) {
+    group.restartSession(member, nowMs);
     const answer = group.currentAssignment(member);
     return group.emit({ kind: 'synced', waiter: request.waiter, answer });
   }

@@ -74,6 +74,23 @@ describe('SyncGroup', () => {
     expect(harness.group.state).toBe('PreparingRebalance');
   });
 
+  it('forgets it also when the next generation waits for its own assignment', () => {
+    const harness = new Harness();
+    harness.persistsAtOnce = false;
+    const first = harness.joinAtOnce();
+    harness.pass(3_000);
+    const { memberId } = first.answer!;
+    harness.sync({ memberId }, { [memberId]: 'of generation 1' });
+    const second = harness.joinAtOnce();
+    const again = harness.join({ memberId });
+    expect(second.answer).toMatchObject({ generationId: 2 });
+    harness.endPersist();
+    expect(harness.group.state).toBe('CompletingRebalance');
+    const sync = harness.sync(again.answer!, { [memberId]: 'of generation 2' });
+    harness.endPersist();
+    expect(sync.answer!.assignment).toEqual(bytes('of generation 2'));
+  });
+
   it('gives the cached assignment again in a stable group', () => {
     const harness = new Harness();
     const [leader] = harness.stable(1);

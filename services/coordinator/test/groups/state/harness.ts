@@ -81,15 +81,18 @@ export class Harness {
     rest: { generationId?: number; protocolType?: string; protocolName?: string } = {},
   ): Pending<SyncAnswer> {
     const [waiter, pending] = this.#wait<SyncAnswer>();
-    const effects = this.group.sync({
-      waiter,
-      memberId: member.memberId,
-      groupInstanceId: member.groupInstanceId ?? null,
-      generationId: rest.generationId ?? this.group.generationId,
-      protocolType: rest.protocolType ?? null,
-      protocolName: rest.protocolName ?? null,
-      assignments: new Map(Object.entries(assignments).map(([id, text]) => [id, bytes(text)])),
-    });
+    const effects = this.group.sync(
+      {
+        waiter,
+        memberId: member.memberId,
+        groupInstanceId: member.groupInstanceId ?? null,
+        generationId: rest.generationId ?? this.group.generationId,
+        protocolType: rest.protocolType ?? null,
+        protocolName: rest.protocolName ?? null,
+        assignments: new Map(Object.entries(assignments).map(([id, text]) => [id, bytes(text)])),
+      },
+      this.nowMs,
+    );
     this.#perform(effects);
     return pending;
   }
