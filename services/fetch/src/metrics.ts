@@ -1,7 +1,7 @@
-/**
- * What the fetch service measures. The names are Prometheus names without a prefix for the program;
- * counters end in `_total`, durations are in milliseconds.
- */
+import { durationBuckets, type Metrics } from '@kafscale/telemetry';
+
+// What the fetch service measures, by its name in Prometheus without the program's prefix.
+
 export const fetchCounters = {
   fetch_bytes_served_total: 'Bytes of record batches in Fetch responses',
   fetch_requests_total: 'Requests answered by the fetch service',
@@ -20,9 +20,9 @@ export const fetchCounters = {
 } as const;
 
 export const fetchHistograms = {
-  fetch_request_ms: 'Request to response, the long poll included',
-  fetch_barrier_ms: 'Wait for the read index',
-  fetch_load_ms: 'A read of the writer or of the object store, verification included',
+  fetch_request_seconds: 'Request to response, the long poll included',
+  fetch_barrier_seconds: 'Wait for the read index',
+  fetch_load_seconds: 'A read of the writer or of the object store, verification included',
 } as const;
 
 export const fetchGauges = {
@@ -39,13 +39,33 @@ export type FetchGauge = keyof typeof fetchGauges;
 
 export interface FetchMetrics {
   count(name: FetchCounter, by?: number): void;
-  observe(name: FetchHistogram, value: number): void;
-  /** Called once per gauge at start; `read` is called when the metrics are collected. */
+  observe(name: FetchHistogram, durationMs: number): void;
+  /** At most once for each gauge; `read` is called when the metrics are collected. */
   gauge(name: FetchGauge, read: () => number): void;
 }
 
-export const noMetrics: FetchMetrics = {
-  count: () => undefined,
-  observe: () => undefined,
-  gauge: () => undefined,
-};
+/** Registers all of them, once per process. */
+export function registerFetchMetrics(metrics: Metrics): FetchMetrics {
+  const counters = mapNames(fetchCounters, (name, help) => metrics.counter({ name, help }));
+  const histograms = mapNames(fetchHistograms, (name, help) =>
+    metrics.histogram({ name, help, buckets: durationBuckets }),
+  );
+  return {
+    count: (name, by = 1) => counters[name].inc(by),
+    observe: (name, durationMs) => histograms[name].observe(durationMs / 1000),
+    gauge(name, read) {
+      metrics.gauge({ name, help: fetchGauges[name], read });
+    },
+  };
+}
+
+function mapNames<Name extends string, Value>(
+  helps: Readonly<Record<Name, string>>,
+  make: (name: Name, help: string) => Value,
+): Readonly<Record<Name, Value>> {
+  const names = Object.keys(helps) as Name[];
+  return Object.fromEntries(names.map((name) => [name, make(name, helps[name])])) as Record<
+    Name,
+    Value
+  >;
+}

@@ -1,4 +1,4 @@
-import type { FeedMessage, PartitionHead, TopicState } from '@kafscale/cluster';
+import type { CoordinatorService, FeedMessage, PartitionHead, TopicState } from '@kafscale/cluster';
 
 /**
  * What reading needs of the replica of the coordinator's state. Heads are as of the last applied
@@ -17,3 +17,9 @@ export interface FetchReplica {
   /** `listener` sees every message after it has been applied, in order. Returns how to stop it. */
   onEvents(listener: (message: FeedMessage) => void): () => void;
 }
+
+/** The part of the coordinator that reading needs. */
+export type FetchCoordinator = Pick<
+  CoordinatorService,
+  'findExtents' | 'findExtentByTimestamp' | 'findExtentOfMaxTimestamp'
+>;

@@ -69,7 +69,8 @@ export class BlockCache {
    */
   reserve(bytes: number): boolean {
     invariant(bytes > 0, 'a load has bytes');
-    if (this.#reservedBytes > 0 && this.#reservedBytes + bytes > this.#limits.bytesMax) return false;
+    if (this.#reservedBytes > 0 && this.#reservedBytes + bytes > this.#limits.bytesMax)
+      return false;
     this.#evict(bytes);
     this.#reservedBytes += bytes;
     return true;

@@ -55,7 +55,9 @@ export class BlockLoader {
 
   /** From memory, or undefined. */
   find(extent: Extent): LoadedExtent | undefined {
-    return this.#options.cache.find(extent);
+    const loaded = this.#options.cache.find(extent);
+    if (loaded !== undefined) this.#options.metrics.count('fetch_block_hits_total');
+    return loaded;
   }
 
   /** Does not count as a use. */
@@ -81,6 +83,8 @@ export class BlockLoader {
   load(request: LoadRequest): Promise<LoadResult> {
     const cached = this.#options.cache.find(request.extent);
     if (cached !== undefined) return Promise.resolve({ kind: 'loaded', loaded: cached });
+    const { metrics } = this.#options;
+    if (request.loadClass !== 'readAhead') metrics.count('fetch_block_misses_total');
     const failure = this.#options.bad.find(request.extent);
     if (failure !== undefined) return Promise.resolve(failure);
     if (this.#isClosed) return Promise.resolve(closedFailure);
@@ -164,7 +168,7 @@ export class BlockLoader {
     } finally {
       if (isReserved) cache.cancel(run.length);
       this.#reading[loadClass]--;
-      metrics.observe('fetch_load_ms', clock.monotonicMs() - startMs);
+      metrics.observe('fetch_load_seconds', clock.monotonicMs() - startMs);
       this.#startReads();
     }
   }

@@ -1,7 +1,7 @@
 import type { IngestService } from '@kafscale/cluster';
-import { type Clock, describeError, isOperatingError } from '@kafscale/core';
+import { segmentKey } from '@kafscale/codec';
+import { describeError, isOperatingError } from '@kafscale/core';
 import type { ObjectStore } from '@kafscale/storage';
-import type { FetchLog } from '../fetch-log.js';
 import type { FetchMetrics } from '../metrics.js';
 import type { LoadFailure } from './load-queue.js';
 
@@ -10,13 +10,9 @@ export type RecentSegmentReader = Pick<IngestService, 'readRecentSegment'>;
 
 export interface SegmentSourceOptions {
   readonly store: Pick<ObjectStore, 'read'>;
-  /** The object's key in the store. */
-  readonly segmentKey: (segmentId: string) => string;
   /** The ingest node of that id, or undefined if it is not live. */
   readonly recentSegments: (nodeId: number) => RecentSegmentReader | undefined;
-  readonly log: FetchLog;
   readonly metrics: FetchMetrics;
-  readonly clock: Clock;
 }
 
 /** Where bytes of segments come from. */
@@ -73,7 +69,7 @@ export class SegmentSource {
     position: number,
     length: number,
   ): Promise<Buffer | LoadFailure> {
-    const { store, metrics, segmentKey } = this.#options;
+    const { store, metrics } = this.#options;
     metrics.count('fetch_store_reads_total');
     try {
       const bytes = await store.read(segmentKey(segmentId), position, length);

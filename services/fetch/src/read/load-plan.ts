@@ -1,5 +1,5 @@
 import type { BlockLoader, LoadResult } from '../blocks/block-loader.js';
-import type { LoadFailure } from '../blocks/load-queue.js';
+import type { LoadFailure, LoadRequest } from '../blocks/load-queue.js';
 import type { LoadedExtent } from '../blocks/verify-extent.js';
 import type { PartitionPlan } from './plan-reads.js';
 
@@ -38,30 +38,9 @@ export async function loadPlans(
   patience: LoadPatience,
   signal: AbortSignal,
 ): Promise<readonly LoadedPlan[]> {
-  const results = plans.map(({ extents }): (LoadResult | undefined)[] => extents.map(() => undefined));
-  const loads: Promise<void>[] = [];
-  for (const [index, { read, extents }] of plans.entries()) {
-    const ofPlan = results[index] ?? [];
-    for (const [at, { extent, arrival, isTail }] of extents.entries()) {
-      const loaded = loader.find(extent);
-      if (loaded !== undefined) {
-        ofPlan[at] = { kind: 'loaded', loaded };
-        continue;
-      }
-      const loadClass = isTail ? 'tail' : 'catchUp';
-      const { leaderEpoch } = read;
-      loads.push(
-        loader.load({ extent, arrival, leaderEpoch, loadClass }).then((result) => {
-          ofPlan[at] = result;
-        }),
-      );
-    }
-  }
-  if (loads.length > 0) {
-    const isServable = (): boolean => results.some(([head]) => head?.kind === 'loaded');
-    await waitForLoads(loads, isServable, patience, signal);
-  }
-  return plans.map((plan, index) => ({ plan, ...servablePart(results[index] ?? []) }));
+  const loads = new PlanLoads(plans, loader);
+  await loads.settle(patience, signal);
+  return plans.map((plan, index) => ({ plan, ...servablePart(loads.results[index] ?? []) }));
 }
 
 function servablePart(
@@ -76,33 +55,66 @@ function servablePart(
   return { extents, failure: null };
 }
 
-function waitForLoads(
-  loads: readonly Promise<void>[],
-  isServable: () => boolean,
-  patience: LoadPatience,
-  signal: AbortSignal,
-): Promise<void> {
-  return new Promise((resolve) => {
-    let isPatient = true;
-    let left = loads.length;
-    const done = (): void => {
-      clearTimeout(grace);
-      clearTimeout(giveUp);
-      signal.removeEventListener('abort', done);
-      resolve();
-    };
-    const grace = setTimeout(() => {
-      isPatient = false;
-      if (isServable()) done();
-    }, patience.graceMs);
-    const giveUp = setTimeout(done, patience.giveUpMs);
-    signal.addEventListener('abort', done, { once: true });
-    for (const load of loads) {
-      // A load resolves whatever happens; a rejection is a bug and must not pass unseen.
-      void load.then(() => {
-        left--;
-        if (left === 0 || (!isPatient && isServable())) done();
-      });
-    }
-  });
+/** The loads of one request, by plan and extent. */
+class PlanLoads {
+  readonly results: readonly (LoadResult | undefined)[][];
+  readonly #loader: BlockLoader;
+  #pending = 0;
+  #onSettled: () => void = () => undefined;
+
+  constructor(plans: readonly PartitionPlan[], loader: BlockLoader) {
+    this.#loader = loader;
+    this.results = plans.map(({ read, extents }) => {
+      const results: (LoadResult | undefined)[] = [];
+      for (const [at, { extent, arrival, isTail }] of extents.entries()) {
+        const loaded = loader.find(extent);
+        results.push(loaded && { kind: 'loaded', loaded });
+        if (loaded !== undefined) continue;
+        const loadClass = isTail ? 'tail' : 'catchUp';
+        const request = { extent, arrival, leaderEpoch: read.leaderEpoch, loadClass } as const;
+        // A load resolves whatever happens; a rejection is a bug and must not pass unseen.
+        void this.#load(request, results, at);
+      }
+      return results;
+    });
+  }
+
+  settle(patience: LoadPatience, signal: AbortSignal): Promise<void> {
+    if (this.#pending === 0) return Promise.resolve();
+    return new Promise((resolve) => {
+      let isPatient = true;
+      const done = (): void => {
+        clearTimeout(grace);
+        clearTimeout(giveUp);
+        signal.removeEventListener('abort', done);
+        this.#onSettled = () => undefined;
+        resolve();
+      };
+      const look = (): void => {
+        if (this.#pending === 0 || (!isPatient && this.#isServable())) done();
+      };
+      const grace = setTimeout(() => {
+        isPatient = false;
+        look();
+      }, patience.graceMs);
+      const giveUp = setTimeout(done, patience.giveUpMs);
+      signal.addEventListener('abort', done, { once: true });
+      this.#onSettled = look;
+    });
+  }
+
+  async #load(
+    request: LoadRequest,
+    results: (LoadResult | undefined)[],
+    at: number,
+  ): Promise<void> {
+    this.#pending++;
+    results[at] = await this.#loader.load(request);
+    this.#pending--;
+    this.#onSettled();
+  }
+
+  #isServable(): boolean {
+    return this.results.some(([first]) => first?.kind === 'loaded');
+  }
 }

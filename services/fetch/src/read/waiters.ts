@@ -26,6 +26,7 @@ export class Waiters {
   readonly #byPartition = new Map<number, Set<Waiter>>();
   readonly #all = new Set<Waiter>();
   #entries = 0;
+  #isClosed = false;
 
   /** `entriesMax`: partitions over all waiting requests. */
   constructor(entriesMax: number) {
@@ -50,6 +51,7 @@ export class Waiters {
     invariant(options.bytes > 0, 'a request that has enough does not wait');
     return new Promise((resolve) => {
       if (options.signal.aborted) return resolve('aborted');
+      if (this.#isClosed) return resolve('timeout');
       const abort = (): void => waiter.wake('aborted');
       const waiter: Waiter = {
         partitionIds: options.partitionIds,
@@ -84,8 +86,14 @@ export class Waiters {
     for (const waiter of this.#byPartition.get(partitionId) ?? []) waiter.wake('changed');
   }
 
-  wakeAll(reason: 'changed' | 'aborted' = 'changed'): void {
-    for (const waiter of this.#all) waiter.wake(reason);
+  wakeAll(): void {
+    for (const waiter of this.#all) waiter.wake('changed');
+  }
+
+  /** Nobody waits from now on: all are answered with what there is. */
+  close(): void {
+    this.#isClosed = true;
+    for (const waiter of this.#all) waiter.wake('timeout');
   }
 
   #register(waiter: Waiter): void {

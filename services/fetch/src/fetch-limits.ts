@@ -1,0 +1,58 @@
+import { limits } from '@kafscale/core';
+
+/** The bounds of the fetch service that a process may set to its size. */
+export interface FetchLimits {
+  /** Memory of the block cache. */
+  readonly blockCacheBytes: number;
+  /** The part of it that lagging readers keep when the others need room. */
+  readonly catchUpCacheBytes: number;
+  /** Per kind of reader (tail, catching up): bytes being loaded and assembled for responses. */
+  readonly fetchBytesInFlightMax: number;
+  readonly fetchResponseBytesMax: number;
+  readonly fetchWaitMsMax: number;
+  /** Partitions over all long polls. */
+  readonly waitersMax: number;
+  /** Reads of the store or of writers at the same time. */
+  readonly tailReadsMax: number;
+  readonly catchUpReadsMax: number;
+  readonly readAheadReadsMax: number;
+  readonly readAheadBytesMax: number;
+  readonly readAheadBytesPerPartitionMax: number;
+  /** Longest read for several extents of a segment, and the gap that it may bridge. */
+  readonly coalescedReadBytesMax: number;
+  readonly coalescedReadGapBytesMax: number;
+  readonly hotIndexExtentsPerPartitionMax: number;
+  readonly hotIndexExtentsMax: number;
+  readonly cachedIndexExtentsMax: number;
+  readonly extentsPerLookupMax: number;
+  readonly indexLookupsInFlightMax: number;
+  /** How long a response waits for the slowest of its partitions when others are ready. */
+  readonly loadGraceMs: number;
+  readonly loadWaitMsMax: number;
+  /** How long a lost or damaged extent is answered from memory. */
+  readonly badExtentRetryMs: number;
+}
+
+export const defaultFetchLimits: FetchLimits = {
+  blockCacheBytes: limits.blockCacheBytes,
+  catchUpCacheBytes: Math.floor(limits.blockCacheBytes / 2),
+  fetchBytesInFlightMax: limits.fetchBytesInFlightMax,
+  fetchResponseBytesMax: limits.fetchResponseBytesMax,
+  fetchWaitMsMax: limits.fetchWaitMsMax,
+  waitersMax: limits.fetchWaitersMax,
+  tailReadsMax: limits.tailReadsMax,
+  catchUpReadsMax: limits.catchUpReadsMax,
+  readAheadReadsMax: limits.readAheadReadsMax,
+  readAheadBytesMax: limits.readAheadBytesMax,
+  readAheadBytesPerPartitionMax: limits.readAheadBytesPerPartitionMax,
+  coalescedReadBytesMax: limits.coalescedReadBytesMax,
+  coalescedReadGapBytesMax: limits.coalescedReadGapBytesMax,
+  hotIndexExtentsPerPartitionMax: limits.hotIndexExtentsPerPartitionMax,
+  hotIndexExtentsMax: limits.hotIndexExtentsMax,
+  cachedIndexExtentsMax: limits.cachedIndexExtentsMax,
+  extentsPerLookupMax: limits.extentsPerLookupMax,
+  indexLookupsInFlightMax: limits.indexLookupsInFlightMax,
+  loadGraceMs: limits.loadGraceMs,
+  loadWaitMsMax: limits.loadWaitMsMax,
+  badExtentRetryMs: limits.badExtentRetryMs,
+};

@@ -1,0 +1,208 @@
+import {
+  fetchRequest,
+  fetchResponse,
+  isServed,
+  listOffsetsRequest,
+  listOffsetsResponse,
+  offsetForLeaderEpochRequest,
+  offsetForLeaderEpochResponse,
+  ProtocolError,
+} from '@kafscale/codec';
+import type { FetchService, KafkaReply, KafkaRequest } from '@kafscale/cluster';
+import { type Clock, describeError, isOperatingError, limits, systemClock } from '@kafscale/core';
+import type { ObjectStore } from '@kafscale/storage';
+import { BadExtents } from './blocks/bad-extents.js';
+import { BlockCache } from './blocks/block-cache.js';
+import { BlockLoader, type LoadResult } from './blocks/block-loader.js';
+import { LoadQueue } from './blocks/load-queue.js';
+import { type RecentSegmentReader, SegmentSource } from './blocks/segment-source.js';
+import { ExtentIndex } from './extents/extent-index.js';
+import { HotIndex } from './extents/hot-index.js';
+import { RangeCache } from './extents/range-cache.js';
+import { FeedFollower } from './feed-follower.js';
+import { defaultFetchLimits, type FetchLimits } from './fetch-limits.js';
+import type { FetchLog } from './fetch-log.js';
+import { Gate } from './gate.js';
+import { handleFetch } from './handlers/01-fetch.js';
+import { handleListOffsets } from './handlers/02-list-offsets.js';
+import { handleOffsetForLeaderEpoch } from './handlers/23-offset-for-leader-epoch.js';
+import type { HandlerContext } from './handlers/context.js';
+import type { FetchMetrics } from './metrics.js';
+import { LogReader } from './read/log-reader.js';
+import { ReaderMemory } from './read/reader-memory.js';
+import { TimestampSearch } from './read/timestamp-search.js';
+import { Waiters } from './read/waiters.js';
+import type { FetchCoordinator, FetchReplica } from './replica.js';
+
+export interface FetchServiceOptions {
+  /** Make the service before the replica gets its first snapshot, so that it sees every event. */
+  readonly replica: FetchReplica;
+  readonly coordinator: FetchCoordinator;
+  readonly store: Pick<ObjectStore, 'read'>;
+  /** The ingest node of that id, to read what it wrote a moment ago; undefined if not live. */
+  readonly recentSegments: (nodeId: number) => RecentSegmentReader | undefined;
+  readonly log: FetchLog;
+  readonly metrics: FetchMetrics;
+  readonly clock?: Clock;
+  readonly limits?: Partial<FetchLimits>;
+}
+
+export interface ClosableFetchService extends FetchService {
+  /** Ends long polls at once; requests under way are answered with what there is. */
+  close(): void;
+}
+
+/** Serves Fetch, ListOffsets and OffsetForLeaderEpoch. */
+export function createFetchService(options: FetchServiceOptions): ClosableFetchService {
+  const { replica, log, metrics, coordinator, clock = systemClock } = options;
+  const fetchLimits: FetchLimits = { ...defaultFetchLimits, ...options.limits };
+  const index = createIndex(options, fetchLimits);
+  const loader = createLoader(options, fetchLimits);
+  const waiters = new Waiters(fetchLimits.waitersMax);
+  const follower = new FeedFollower({ replica, index, waiters });
+  const context: HandlerContext = {
+    replica,
+    reader: new LogReader({
+      index,
+      loader,
+      metrics,
+      patience: { graceMs: fetchLimits.loadGraceMs, giveUpMs: fetchLimits.loadWaitMsMax },
+      bytesInFlightMax: fetchLimits.fetchBytesInFlightMax,
+    }),
+    search: new TimestampSearch({ replica, coordinator, index, loader, log }),
+    searchGate: new Gate(limits.listOffsetsReadsInFlightMax),
+    readers: createReaderMemory(fetchLimits, clock),
+    waiters,
+    limits: fetchLimits,
+    clock,
+    log,
+    metrics,
+  };
+  metrics.gauge('fetch_waiting_requests', () => waiters.count);
+  return {
+    handle: (request, signal) => handle(context, request, signal),
+    close() {
+      follower.close();
+      waiters.close();
+      loader.close();
+    },
+  };
+}
+
+async function handle(
+  context: HandlerContext,
+  request: KafkaRequest,
+  signal: AbortSignal,
+): Promise<KafkaReply> {
+  const { clock, metrics } = context;
+  const startMs = clock.monotonicMs();
+  try {
+    const chunks = await answer(context, request, signal);
+    if (chunks === null) return { kind: 'close', reason: 'the client has gone' };
+    metrics.count('fetch_requests_total');
+    metrics.observe('fetch_request_seconds', clock.monotonicMs() - startMs);
+    return { kind: 'response', chunks };
+  } catch (error) {
+    if (!isOperatingError(error)) throw error;
+    return { kind: 'close', reason: `${error.code}: ${describeError(error)}` };
+  }
+}
+
+/** The response body; null: the connection has gone. Rejects with ProtocolError on a bad body. */
+async function answer(
+  context: HandlerContext,
+  envelope: KafkaRequest,
+  signal: AbortSignal,
+): Promise<readonly Uint8Array[] | null> {
+  const { apiKey, apiVersion: version, body } = envelope;
+  if (!isServed(apiKey, version)) throw unsupported(apiKey, version);
+  switch (apiKey) {
+    case fetchRequest.apiKey: {
+      const request = fetchRequest.decode(body, version);
+      const response = await handleFetch(context, envelope, request, signal);
+      return response && fetchResponse.encode(response, version);
+    }
+    case listOffsetsRequest.apiKey: {
+      const request = listOffsetsRequest.decode(body, version);
+      const response = await handleListOffsets(context, { request, version, signal });
+      return response && listOffsetsResponse.encode(response, version);
+    }
+    case offsetForLeaderEpochRequest.apiKey: {
+      const request = offsetForLeaderEpochRequest.decode(body, version);
+      const response = await handleOffsetForLeaderEpoch(context, request, signal);
+      return response && offsetForLeaderEpochResponse.encode(response, version);
+    }
+    default:
+      throw unsupported(apiKey, version);
+  }
+}
+
+function unsupported(apiKey: number, version: number): ProtocolError {
+  const message = `fetch does not serve API ${apiKey} version ${version}`;
+  return new ProtocolError('UNSUPPORTED_MESSAGE_VERSION', message);
+}
+
+function createIndex(options: FetchServiceOptions, bounds: FetchLimits): ExtentIndex {
+  const hot = new HotIndex({
+    extentsPerPartitionMax: bounds.hotIndexExtentsPerPartitionMax,
+    extentsMax: bounds.hotIndexExtentsMax,
+  });
+  const ranges = new RangeCache(bounds.cachedIndexExtentsMax);
+  options.metrics.gauge('fetch_hot_index_extents', () => hot.extentCount);
+  options.metrics.gauge('fetch_cached_index_extents', () => ranges.extentCount);
+  return new ExtentIndex({
+    hot,
+    ranges,
+    source: options.coordinator,
+    limits: {
+      extentsPerLookupMax: bounds.extentsPerLookupMax,
+      lookupsInFlightMax: bounds.indexLookupsInFlightMax,
+      tailExtents: limits.tailExtentsPerPartition,
+    },
+  });
+}
+
+function createLoader(options: FetchServiceOptions, bounds: FetchLimits): BlockLoader {
+  const { store, recentSegments, log, metrics, clock = systemClock } = options;
+  const cache = new BlockCache({
+    bytesMax: bounds.blockCacheBytes,
+    catchUpBytesMax: bounds.catchUpCacheBytes,
+  });
+  const queue = new LoadQueue<LoadResult>({
+    lengthMax: bounds.coalescedReadBytesMax,
+    gapMax: bounds.coalescedReadGapBytesMax,
+  });
+  metrics.gauge('fetch_block_cache_bytes', () => cache.bytes);
+  metrics.gauge('fetch_loads_queued', () => queue.count);
+  return new BlockLoader({
+    cache,
+    queue,
+    source: new SegmentSource({ store, recentSegments, metrics }),
+    bad: new BadExtents({
+      clock,
+      countMax: limits.badExtentsMax,
+      retryAfterMs: bounds.badExtentRetryMs,
+    }),
+    readsMax: {
+      tail: bounds.tailReadsMax,
+      catchUp: bounds.catchUpReadsMax,
+      readAhead: bounds.readAheadReadsMax,
+    },
+    log,
+    metrics,
+    clock,
+  });
+}
+
+function createReaderMemory(bounds: FetchLimits, clock: Clock): ReaderMemory {
+  return new ReaderMemory(
+    {
+      readersMax: limits.fetchReadersMax,
+      streamsMax: limits.fetchStreamsMax,
+      idleMsMax: limits.fetchReaderIdleMsMax,
+      readAheadBytesPerPartitionMax: bounds.readAheadBytesPerPartitionMax,
+      readAheadBytesMax: bounds.readAheadBytesMax,
+    },
+    clock,
+  );
+}

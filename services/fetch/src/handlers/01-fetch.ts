@@ -1,0 +1,182 @@
+import { errorCodes, type FetchRequest, type FetchResponseInput } from '@kafscale/codec';
+import type { KafkaRequest } from '@kafscale/cluster';
+import type { PreparedRead } from '../read/log-reader.js';
+import { type PartitionRead, startWith } from '../read/plan-reads.js';
+import type { HandlerContext } from './context.js';
+import {
+  applyRecords,
+  type FetchPartition,
+  findPartition,
+  judgePartition,
+} from './fetch-partition.js';
+import { readIndex } from './read-index.js';
+
+// Fetch, versions 4 to 12.
+//
+// - Whole batches, from the one that contains the offset; max_bytes and partition_max_bytes count
+//   bytes as stored; the first partition with records gets at least one batch (KIP-74).
+// - min_bytes and max_wait: answered at once when there is enough, an error, or nothing to wait for.
+// - Every answer comes after a read index barrier that began after the request arrived.
+// - v5: log start offset. v7: sessions (KIP-227): none is ever created, so a full fetch is answered
+//   with session id 0, and an incremental one with FETCH_SESSION_ID_NOT_FOUND.
+// - v9: current leader epoch (KIP-320). v11: rack, preferred replica (there is none).
+// - v12: last fetched epoch, which consumers do not send. Topics are named; ids come with v13.
+// - replica_id >= 0: nobody is a follower here; answered as Kafka answers an unknown replica.
+
+/** FetchMetadata.INITIAL_EPOCH and FINAL_EPOCH: requests that name all of their partitions. */
+const fullFetchEpochs = [0, -1];
+const readCommitted = 1;
+
+interface Topic {
+  readonly name: string;
+  readonly partitions: readonly FetchPartition[];
+}
+
+/** Null: the connection has gone. */
+export async function handleFetch(
+  context: HandlerContext,
+  envelope: KafkaRequest,
+  request: FetchRequest,
+  signal: AbortSignal,
+): Promise<FetchResponseInput | null> {
+  if (!fullFetchEpochs.includes(request.sessionEpoch)) {
+    return { errorCode: errorCodes.FETCH_SESSION_ID_NOT_FOUND, sessionId: 0, responses: [] };
+  }
+  const deadlineMs = context.clock.monotonicMs() + waitMs(context, request);
+  const barrierCode = await readIndex(context, signal);
+  const topics = request.topics.map(({ topic, partitions }): Topic => {
+    const found = partitions.map((each) => findPartition(context.replica, topic, each));
+    return { name: topic, partitions: found };
+  });
+  const partitions = topics.flatMap((topic) => topic.partitions);
+  if (barrierCode !== errorCodes.NONE) {
+    for (const partition of partitions) partition.errorCode = barrierCode;
+    return respond(topics, request);
+  }
+  const wanted = { request, partitions, connectionId: envelope.connectionId, deadlineMs };
+  const prepared = await prepareEnough(context, wanted, signal);
+  if (prepared === null) return null;
+  await readRecords(context, wanted, prepared, signal);
+  for (const { errorCode } of partitions) {
+    if (errorCode !== errorCodes.NONE) countError(context, errorCode);
+  }
+  return respond(topics, request);
+}
+
+interface Wanted {
+  readonly request: FetchRequest;
+  readonly partitions: readonly FetchPartition[];
+  readonly connectionId: string;
+  readonly deadlineMs: number;
+}
+
+function waitMs({ limits }: HandlerContext, { maxWaitMs }: FetchRequest): number {
+  return Math.min(Math.max(0, maxWaitMs), limits.fetchWaitMsMax);
+}
+
+function responseBytesMax({ limits }: HandlerContext, { maxBytes }: FetchRequest): number {
+  return Math.min(Math.max(0, maxBytes), limits.fetchResponseBytesMax);
+}
+
+/** Plans the read, waiting until there is enough of it or the wait is over. Null: aborted. */
+async function prepareEnough(
+  context: HandlerContext,
+  wanted: Wanted,
+  signal: AbortSignal,
+): Promise<PreparedRead | null> {
+  const { request, partitions } = wanted;
+  const bytesMax = responseBytesMax(context, request);
+  const bytesMin = Math.min(request.minBytes, bytesMax);
+  let isWaiting = false;
+  let isOver = false;
+  for (;;) {
+    const reads = judgeAll(context, wanted);
+    const prepared = await context.reader.prepare(reads, bytesMax);
+    if (signal.aborted) return null;
+    const isError = prepared.failures.size > 0 || partitions.some((each) => each.errorCode !== 0);
+    const isEnough = prepared.plan.bytes >= bytesMin;
+    const timeoutMs = wanted.deadlineMs - context.clock.monotonicMs();
+    if (isError || isEnough || partitions.length === 0) return prepared;
+    if (isOver || timeoutMs <= 0) return prepared;
+    // Lookups took a while: whatever was committed meanwhile has woken nobody.
+    if (hasMoved(context, partitions)) continue;
+    if (!isWaiting) context.metrics.count('fetch_long_polls_total');
+    isWaiting = true;
+    const reason = await context.waiters.wait({
+      partitionIds: partitions.map(({ partitionId }) => partitionId),
+      bytes: bytesMin - prepared.plan.bytes,
+      timeoutMs,
+      signal,
+    });
+    if (reason === 'aborted') return null;
+    if (reason === 'timeout') isOver = true;
+  }
+}
+
+function judgeAll(context: HandlerContext, wanted: Wanted): readonly PartitionRead[] {
+  const reads: PartitionRead[] = [];
+  for (const partition of wanted.partitions) {
+    judgePartition(context.replica, partition, wanted.request.replicaId);
+    if (partition.read !== null) reads.push(partition.read);
+  }
+  return startWith(reads, context.readers.starved(wanted.connectionId));
+}
+
+function hasMoved(context: HandlerContext, partitions: readonly FetchPartition[]): boolean {
+  return partitions.some(
+    ({ partitionId, head }) =>
+      context.replica.head(partitionId)?.highWatermark !== head?.highWatermark,
+  );
+}
+
+async function readRecords(
+  context: HandlerContext,
+  wanted: Wanted,
+  prepared: PreparedRead,
+  signal: AbortSignal,
+): Promise<void> {
+  const { reader, readers, replica, metrics } = context;
+  if (prepared.plan.plans.length === 0 && prepared.failures.size === 0) return;
+  const bytesMax = responseBytesMax(context, wanted.request);
+  const result = await reader.read(prepared, bytesMax, signal);
+  readers.setStarved(wanted.connectionId, result.starvedPartitionId);
+  const byRead = new Map(wanted.partitions.map((partition) => [partition.read, partition]));
+  for (const records of result.partitions) {
+    const partition = byRead.get(records.read);
+    if (partition !== undefined) applyRecords(replica, partition, records);
+    if (records.bytes === 0) continue;
+    metrics.count('fetch_bytes_served_total', records.bytes);
+    const { nextOffset, read } = records;
+    const isBehind = nextOffset < read.highWatermark;
+    const aheadBytes = readers.served(wanted.connectionId, { ...records, ...read, isBehind });
+    if (aheadBytes > 0) reader.readAhead({ ...read, offset: nextOffset }, aheadBytes);
+  }
+}
+
+function countError({ metrics }: HandlerContext, errorCode: number): void {
+  if (errorCode === errorCodes.OFFSET_OUT_OF_RANGE) metrics.count('fetch_out_of_range_total');
+  if (errorCode === errorCodes.KAFKA_STORAGE_ERROR) metrics.count('fetch_partition_errors_total');
+}
+
+function respond(topics: readonly Topic[], request: FetchRequest): FetchResponseInput {
+  // Null and empty mean the same to Kafka, but Kafka sends null only to read_uncommitted.
+  const abortedTransactions = request.isolationLevel === readCommitted ? [] : null;
+  return {
+    sessionId: 0,
+    responses: topics.map(({ name, partitions }) => ({
+      topic: name,
+      partitions: partitions.map(({ requested, errorCode, head, records }) => ({
+        partitionIndex: requested.partition,
+        errorCode,
+        highWatermark: BigInt(head?.highWatermark ?? -1),
+        // No transactions, so everything below the high watermark is stable.
+        lastStableOffset: BigInt(head?.highWatermark ?? -1),
+        logStartOffset: BigInt(head?.logStartOffset ?? -1),
+        abortedTransactions,
+        records: errorCode === errorCodes.NONE ? records : noRecords,
+      })),
+    })),
+  };
+}
+
+const noRecords: readonly Buffer[] = [];

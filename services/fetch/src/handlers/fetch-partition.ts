@@ -1,0 +1,89 @@
+import { errorCodes, type FetchRequest } from '@kafscale/codec';
+import type { PartitionHead } from '@kafscale/cluster';
+import type { PartitionRecords } from '../read/log-reader.js';
+import { leaderEpochCode, readFailureCode } from '../read/partition-outcome.js';
+import type { PartitionRead } from '../read/plan-reads.js';
+import type { FetchReplica } from '../replica.js';
+
+export type RequestedPartition = FetchRequest['topics'][number]['partitions'][number];
+
+/** One partition of a Fetch request on its way to its answer. */
+export interface FetchPartition {
+  readonly requested: RequestedPartition;
+  /** −1: there is no such partition. */
+  readonly partitionId: number;
+  errorCode: number;
+  /** As the answer will say it: log start, high watermark. */
+  head: PartitionHead | null;
+  /** Set when there are records at the fetch offset. */
+  read: PartitionRead | null;
+  records: readonly Buffer[];
+}
+
+export function findPartition(
+  replica: FetchReplica,
+  topicName: string,
+  requested: RequestedPartition,
+): FetchPartition {
+  const found = replica.topicByName(topicName)?.partitions[requested.partition];
+  const partitionId = found?.partitionId ?? -1;
+  return { requested, partitionId, errorCode: 0, head: null, read: null, records: [] };
+}
+
+/** Judges the partition by its head of now; again after a wait, when it may have changed. */
+export function judgePartition(
+  replica: FetchReplica,
+  partition: FetchPartition,
+  replicaId: number,
+): void {
+  const head = replica.head(partition.partitionId) ?? null;
+  partition.head = head;
+  partition.read = null;
+  partition.errorCode = judge(head, partition.requested, replicaId);
+  if (head === null || partition.errorCode !== errorCodes.NONE) return;
+  const { requested, partitionId } = partition;
+  const offset = Number(requested.fetchOffset);
+  if (offset === head.highWatermark) return;
+  partition.read = {
+    partitionId,
+    offset,
+    bytesMax: Math.max(0, requested.partitionMaxBytes),
+    highWatermark: head.highWatermark,
+    leaderEpoch: head.leaderEpoch,
+  };
+}
+
+/** In Kafka's order: Partition.fetchRecords, then UnifiedLog.read. */
+function judge(
+  head: PartitionHead | null,
+  requested: RequestedPartition,
+  replicaId: number,
+): number {
+  if (head === null) return errorCodes.UNKNOWN_TOPIC_OR_PARTITION;
+  const epochCode = leaderEpochCode(requested.currentLeaderEpoch, head.leaderEpoch);
+  if (epochCode !== errorCodes.NONE) return epochCode;
+  if (replicaId >= 0) return unknownFollowerCode(requested);
+  // Beyond 2^53 the conversion is inexact, and out of range all the same.
+  const offset = Number(requested.fetchOffset);
+  return offset < head.logStartOffset || offset > head.highWatermark
+    ? errorCodes.OFFSET_OUT_OF_RANGE
+    : errorCodes.NONE;
+}
+
+/** Partition.followerReplicaOrThrow: whoever asks as a follower is not one of the replicas. */
+function unknownFollowerCode({ currentLeaderEpoch }: RequestedPartition): number {
+  return currentLeaderEpoch >= 0
+    ? errorCodes.UNKNOWN_LEADER_EPOCH
+    : errorCodes.NOT_LEADER_OR_FOLLOWER;
+}
+
+export function applyRecords(
+  replica: FetchReplica,
+  partition: FetchPartition,
+  result: PartitionRecords,
+): void {
+  partition.records = result.chunks;
+  if (result.failure === null) return;
+  partition.errorCode = readFailureCode(replica, result.read, result.failure);
+  partition.head = replica.head(partition.partitionId) ?? null;
+}
