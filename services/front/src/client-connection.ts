@@ -296,9 +296,10 @@ export class ClientConnection {
     this.#context.onClosed(this);
   }
 
-  /** The first reason counts, and is said in one line. */
+  /** The first reason counts, and is said in one line; a drain that fails is one of its own. */
   #decide(reason: CloseReason, detail: string, cause?: unknown): void {
-    if (this.#reason !== null) return;
+    const drainFailed = reason === 'drain_timeout' && this.#reason === 'drain';
+    if (this.#reason !== null && !drainFailed) return;
     this.#reason = reason;
     const level = logLevelOf(reason);
     const passed = level === 'debug' ? {} : this.#context.logLimiter.pass();

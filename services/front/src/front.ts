@@ -69,6 +69,7 @@ class FrontServer implements Front {
   #sweeper: NodeJS.Timeout | undefined;
   #forgetNodes: (() => void) | undefined;
   #closing: Promise<void> | undefined;
+  #onEmpty: (() => void) | undefined;
 
   constructor(options: FrontOptions) {
     const clock = options.clock ?? systemClock;
@@ -94,7 +95,7 @@ class FrontServer implements Front {
         requests,
         assembly: new ByteBudget(Math.ceil(limits.requestBytesInFlightMax / 2)),
       },
-      onClosed: (connection) => this.#connections.delete(connection),
+      onClosed: (connection) => this.#onClosed(connection),
     };
     // allowHalfOpen: a client may send its last requests and end its side before they are answered.
     this.#server = createServer({ allowHalfOpen: true, noDelay: true, keepAlive: true }, (socket) =>
@@ -129,7 +130,11 @@ class FrontServer implements Front {
   }
 
   async #drain(drainMs: number): Promise<void> {
-    const allClosed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
+    const stopped = new Promise<void>((resolve) => this.#server.close(() => resolve()));
+    // The server counts sockets; its end may come before the last connection has cleaned up.
+    const emptied = new Promise<void>((resolve) => (this.#onEmpty = resolve));
+    const allClosed = Promise.all([stopped, emptied]);
+    if (this.#connections.size === 0) this.#onEmpty?.();
     for (const connection of this.#connections) connection.drain();
     const drained = new AbortController();
     await Promise.race([allClosed, sleep(drainMs, drained.signal)]);
@@ -166,6 +171,11 @@ class FrontServer implements Front {
       listener: this.#options.listener ?? 'PLAINTEXT',
     };
     this.#connections.add(new ClientConnection(socket, identity, this.#context));
+  }
+
+  #onClosed(connection: ClientConnection): void {
+    this.#connections.delete(connection);
+    if (this.#connections.size === 0) this.#onEmpty?.();
   }
 
   #sweep(): void {

@@ -44,13 +44,13 @@ export class RequestRouter {
   async #fetch(request: KafkaRequest, signal: AbortSignal): Promise<KafkaReply> {
     const avoid = new Set<number>();
     let failure: unknown = noNode('fetch');
-    for (let attempt = 0; attempt < attemptsMax && !signal.aborted; attempt += 1) {
+    for (let attempt = 0; attempt < attemptsMax; attempt += 1) {
       const node = (this.#fetchNode ??= this.#directory.fetchFor(this.#zone, avoid));
       if (node === null) break;
       try {
         return await node.service.handle(request, signal);
       } catch (error) {
-        if (!isOperatingError(error) || !error.retriable) throw error;
+        if (!isOperatingError(error) || !error.retriable || signal.aborted) throw error;
         failure = error;
         avoid.add(node.nodeId);
         if (this.#fetchNode === node) this.#fetchNode = null;

@@ -24,6 +24,8 @@ class Harness {
   readonly responded: number[] = [];
   readonly released: number[] = [];
   readonly closed: Array<{ number: number; reason: string; cause: unknown }> = [];
+  readonly rejected: unknown[] = [];
+  progressed = 0;
   mayExecute = true;
   readonly pipeline = new RequestPipeline<Request>({
     execute: (request) => {
@@ -35,6 +37,8 @@ class Harness {
     mayExecute: () => this.mayExecute,
     respond: (request) => this.responded.push(request.number),
     released: (request) => this.released.push(request.number),
+    rejected: (cause) => this.rejected.push(cause),
+    progressed: () => (this.progressed += 1),
     closed: ({ number }, reason, cause) => this.closed.push({ number, reason, cause }),
   });
 
@@ -144,6 +148,7 @@ describe('RequestPipeline', () => {
     expect(harness.started).toEqual([0]);
     await harness.settle(0);
     expect(harness.responded).toEqual([0]);
+    expect(harness.progressed).toBe(1);
   });
 
   it('responds to nothing after stop, and releases running requests when they end', async () => {
@@ -157,6 +162,8 @@ describe('RequestPipeline', () => {
     expect(harness.released).toEqual([2, 0, 1]);
     expect(harness.responded).toEqual([]);
     expect(harness.closed).toEqual([]);
+    expect(harness.rejected).toEqual([new Error('scripted')]);
+    expect(harness.progressed).toBe(0);
   });
 
   it('treats a service that throws like one that rejects', async () => {
@@ -168,6 +175,8 @@ describe('RequestPipeline', () => {
       mayExecute: () => true,
       respond: () => expect.unreachable(),
       released: () => undefined,
+      rejected: () => undefined,
+      progressed: () => undefined,
       closed: (_request, _reason, cause) => closed.push(cause),
     });
     pipeline.add(other(0));
