@@ -10,6 +10,7 @@ const unavailableClasses = new Set(['08', '53', '57', '58']);
 const unavailableStates = new Set(['25006', '25P03', '25P04']);
 
 const timeoutStates = new Set(['55P03', '57014']);
+/** Authentication, no such database, no such object or no privilege. */
 const refusedClasses = new Set(['28', '3D', '42']);
 
 /** The SQLSTATE, or null when the error is not an answer of the server. */
@@ -51,7 +52,9 @@ function isClosing(error: postgres.PostgresError): boolean {
  */
 export function toOperatingError(error: unknown, outcomeIfLost: Outcome): Error {
   if (error instanceof OperatingError || error instanceof InvariantError) return error;
-  if (error instanceof postgres.PostgresError && !isClosing(error)) return serverError(error);
+  if (error instanceof postgres.PostgresError && (!isClosing(error) || isRefusal(error))) {
+    return serverError(error);
+  }
   // Sockets and postgres.js put a code on their errors. Anything else is a bug of ours.
   if (!(error instanceof Error && 'code' in error)) return asError(error);
   return new OperatingError(
@@ -59,6 +62,10 @@ export function toOperatingError(error: unknown, outcomeIfLost: Outcome): Error 
     `the metadata store can't be reached: ${describeError(error)}`,
     { cause: error, retriable: true, outcome: outcomeIfLost },
   );
+}
+
+function isRefusal(error: postgres.PostgresError): boolean {
+  return refusedClasses.has(error.code.slice(0, 2));
 }
 
 function asError(error: unknown): Error {
@@ -77,6 +84,6 @@ function serverError(error: postgres.PostgresError): Error {
   if (unavailableStates.has(error.code) || unavailableClasses.has(sqlClass)) {
     return new OperatingError('METADATA_UNAVAILABLE', text, retriable);
   }
-  const code = refusedClasses.has(sqlClass) ? 'METADATA_REFUSED' : 'METADATA_FAILED';
+  const code = isRefusal(error) ? 'METADATA_REFUSED' : 'METADATA_FAILED';
   return new OperatingError(code, text, { cause: error });
 }

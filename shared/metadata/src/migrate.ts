@@ -60,7 +60,7 @@ async function pendingMigrations(
     if (known === undefined) {
       throw new OperatingError(
         'METADATA_SCHEMA_NEWER',
-        `the database has schema version ${applied.length}; this program knows ${migrations.length}`,
+        `the database has schema version ${step.version}; this program knows ${migrations.length}`,
       );
     }
     if (step.checksum !== checksumOf(known)) {

@@ -58,18 +58,19 @@ export class NodeRegistry {
         RETURNING node_id`;
       const [row] = rows;
       const nodeId = row?.node_id ?? (await repeatedNodeId(sql, registration.instanceId));
-      return { ...(await readView(sql)), nodeId, brokerId };
+      return { ...(await readView(sql)), nodeId };
     });
   }
 
   async heartbeat(nodeId: number, instanceId: string): Promise<ClusterView> {
     const mayDeclare = this.#silence.mayDeclareDead();
     const view = await this.#database.transaction(async ({ sql }) => {
+      // execute(): a query that nobody awaits yet would be sent after those of readView().
       const beats = sql`
         UPDATE nodes SET heartbeat_at = clock_timestamp()
         WHERE node_id = ${nodeId} AND instance_id = ${instanceId} AND state = 'live'
-        RETURNING node_id`;
-      const deaths = mayDeclare ? declareSilentDead(sql, this.#nodeDeadAfterMs) : null;
+        RETURNING node_id`.execute();
+      const deaths = mayDeclare ? declareSilentDead(sql, this.#nodeDeadAfterMs).execute() : null;
       const [beat, , seen] = await Promise.all([beats, deaths, readView(sql)]);
       if (beat.length === 0) {
         throw new OperatingError('NODE_FENCED', `node ${nodeId} was declared dead, or has left`);

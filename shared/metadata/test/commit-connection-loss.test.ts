@@ -105,10 +105,10 @@ describe('a backend that is terminated', () => {
     const url = await databases.createUrl();
     const f = await CommitFixture.create(await databases.openStore({ url }));
     const p = f.partitionId();
-    let stop = false;
+    const stop = new AbortController();
     const killer = (async () => {
       let kills = 0;
-      while (!stop) {
+      while (!stop.signal.aborted) {
         const rows = await databases.query(
           url,
           `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
@@ -132,7 +132,7 @@ describe('a backend that is terminated', () => {
         }
       }
     }
-    stop = true;
+    stop.abort();
     expect(await killer).toBeGreaterThan(0);
     expect(failures).toBeGreaterThan(0);
     const rows = await databases.query(

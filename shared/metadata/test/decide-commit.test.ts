@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
 import type { BatchCommit, ExtentCommit, SegmentCommit } from '@kafscale/cluster';
@@ -187,11 +187,11 @@ function checkIndex(
     next.set(row.partitionId, row.nextOffset);
     const segment = segments.find((candidate) => candidate.segmentId === row.segmentId)!;
     const source = segment.extents[row.position]!;
-    const written = source.batches.filter((_, ordinal) => !row.skippedBatches.includes(ordinal));
-    const records = written.reduce((total, item) => total + item.recordCount, 0);
+    const accepted = source.batches.filter((_, ordinal) => !row.skippedBatches.includes(ordinal));
+    const records = accepted.reduce((total, item) => total + item.recordCount, 0);
     expect(row.nextOffset - row.baseOffset).toBe(records);
-    expect(row.firstTimestampMs).toBe(written[0]!.firstTimestampMs);
-    expect(row.maxTimestampMs).toBe(Math.max(...written.map((item) => item.maxTimestampMs)));
+    expect(row.firstTimestampMs).toBe(accepted[0]!.firstTimestampMs);
+    expect(row.maxTimestampMs).toBe(Math.max(...accepted.map((item) => item.maxTimestampMs)));
     const running = Math.max(prefix.get(row.partitionId)!, row.maxTimestampMs);
     expect(prefixMaxTimestampMs).toBe(running);
     prefix.set(row.partitionId, running);
