@@ -57,9 +57,9 @@ describe('ApiVersions', () => {
     ]);
     frame.writeInt16BE(apiVersion, 2);
     client.write(framed(frame));
-    // error 35, one entry {18, 0, 4}
+    // Correlation id 9, error 35, one entry {18, 0, 4}.
     expect(await client.response(0)).toEqual(
-      Buffer.from('00000009' + '0023' + '00000001' + '0012' + '0000' + '0004', 'hex'),
+      Buffer.from('00000009002300000001001200000004', 'hex'),
     );
     // The connection goes on.
     client.write(

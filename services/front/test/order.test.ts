@@ -1,4 +1,5 @@
-import fc from 'fast-check';
+import { InvariantError } from '@kafscale/core';
+import * as fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 
 import {
@@ -180,6 +181,21 @@ describe('order on a connection', () => {
     expect(client.responses).toHaveLength(0);
     expect(front.log.loud.map(({ fields }) => fields['reason'])).toEqual(['service_failed']);
     expect(front.log.loud[0]!.message).toContain('boom');
+  });
+
+  it('does not survive a bug of a service in its own process', async () => {
+    const listeners = process.listeners('uncaughtException');
+    process.removeAllListeners('uncaughtException');
+    const died = new Promise((resolve) => process.once('uncaughtException', resolve));
+    try {
+      const client = await front.connect();
+      client.write(metadata(0));
+      (await front.coordinator.call(0)).fail(new InvariantError('a bug'));
+      expect(await died).toBeInstanceOf(InvariantError);
+      await client.untilClosed();
+    } finally {
+      for (const listener of listeners) process.on('uncaughtException', listener);
+    }
   });
 
   it('hands over what the client sent, with its identity', async () => {

@@ -1,5 +1,5 @@
 import type { KafkaReply } from '@kafscale/cluster';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
 import { RequestPipeline } from '../src/request-pipeline.js';

@@ -1,5 +1,5 @@
 import { OperatingError } from '@kafscale/core';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { afterEach, describe, expect, it } from 'vitest';
 
 import { NodeDirectory } from '../src/node-directory.js';

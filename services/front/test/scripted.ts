@@ -152,10 +152,11 @@ export async function startTestFront(
   const log = new RecordingLog();
   const metrics = new RecordingMetrics();
   const ingest = new ScriptedService();
-  const fetch = new ScriptedService();
+  const fetchService = new ScriptedService();
   const coordinator = new ScriptedService();
   const directory =
-    options.directory ?? new NodeDirectory([{ nodeId: 1, zone: 'a', ingest, fetch, coordinator }]);
+    options.directory ??
+    new NodeDirectory([{ nodeId: 1, zone: 'a', ingest, fetch: fetchService, coordinator }]);
   const front = await startFront({
     host: '127.0.0.1',
     port: 0,
@@ -174,7 +175,7 @@ export async function startTestFront(
     metrics,
     directory,
     ingest,
-    fetch,
+    fetch: fetchService,
     coordinator,
     connect: async () => {
       const client = await TestClient.connect(front.address.port);
