@@ -55,8 +55,7 @@ export function toOperatingError(error: unknown, outcomeIfLost: Outcome): Error 
   if (error instanceof postgres.PostgresError && (!isClosing(error) || isRefusal(error))) {
     return serverError(error);
   }
-  // Sockets and postgres.js put a code on their errors. Anything else is a bug of ours.
-  if (!(error instanceof Error && 'code' in error)) return asError(error);
+  if (!isConnectionError(error)) return asError(error);
   return new OperatingError(
     'METADATA_UNAVAILABLE',
     `the metadata store can't be reached: ${describeError(error)}`,
@@ -66,6 +65,11 @@ export function toOperatingError(error: unknown, outcomeIfLost: Outcome): Error 
 
 function isRefusal(error: postgres.PostgresError): boolean {
   return refusedClasses.has(error.code.slice(0, 2));
+}
+
+/** Sockets and postgres.js put a code on their errors. Anything else is a bug of ours. */
+function isConnectionError(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && !(error instanceof TypeError);
 }
 
 function asError(error: unknown): Error {

@@ -1,6 +1,7 @@
 import { connect as connectSocket, createServer } from 'node:net';
 import type { Server, Socket } from 'node:net';
 
+import { sleep } from '@kafscale/core';
 import { afterEach, describe, expect, it } from 'vitest';
 
 import { batchOf, CommitFixture, flat, idempotentBatch } from './support/commits.js';
@@ -115,6 +116,7 @@ describe('a backend that is terminated', () => {
            WHERE datname = current_database() AND application_name = 'kafscale'`,
         );
         kills += rows.length;
+        await sleep(20 * Math.random());
       }
       return kills;
     })();

@@ -140,6 +140,32 @@ describe('a repeated commit', () => {
     expect(await f.commit(segment)).toEqual(answers);
   });
 
+  it('that waits behind the first one gets its answer, although it would be too old by then', async () => {
+    const url = await databases.createUrl();
+    const f = await CommitFixture.create(await databases.openStore({ url }));
+    const impatient = await databases.openStore({ url, commitAgeMsMax: 0 });
+    const segment = f.segment([[f.partitionId(), batchOf(1)]]);
+    const waiting = async (): Promise<number> => {
+      const [row] = await databases.query(
+        url,
+        `SELECT count(*)::int AS waiting FROM pg_stat_activity
+         WHERE wait_event_type = 'Lock' AND datname = current_database()`,
+      );
+      return row!['waiting'] as number;
+    };
+    const commits = await f.store.database.transaction(async ({ sql }) => {
+      await sql`SELECT 1 FROM partitions FOR UPDATE`;
+      const first = f.store.commitSegments(f.lease, [segment]);
+      await expect.poll(waiting).toBe(1);
+      const second = impatient.commitSegments(f.lease, [segment]);
+      await expect.poll(waiting).toBe(2);
+      return { first, second };
+    });
+    const { answers } = await commits.first;
+    expect(flat(answers[0])).toEqual([[0]]);
+    expect(await commits.second).toEqual({ answers, extents: [] });
+  });
+
   it('survives a restart, answers of refused segments included', async () => {
     const url = await databases.createUrl();
     const f = await CommitFixture.create(await databases.openStore({ url }));
