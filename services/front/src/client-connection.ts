@@ -311,7 +311,7 @@ export class ClientConnection {
       connectionId: this.#identity.connectionId,
       requests: this.#requestNumber,
       ...(isOperatingError(cause) ? { code: cause.code, outcome: cause.outcome } : {}),
-      ...(cause === undefined || isOperatingError(cause) ? {} : { error: cause }),
+      ...(cause === undefined || isOperatingError(cause) ? {} : { err: cause }),
       ...passed,
     };
     this.#context.log[level](fields, `closing a client connection: ${detail}`);

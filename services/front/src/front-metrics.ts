@@ -2,24 +2,33 @@ import { advertisedApis } from '@kafscale/codec';
 
 import type { CloseReason } from './close-reason.js';
 
-/** What the front needs of a metrics library. Label values are bounded sets, never client input. */
+/**
+ * What the front needs of a metrics library; `Metrics` of the telemetry package fits. Names come
+ * without their prefix. Label values are bounded sets, never client input.
+ */
 export interface MetricsFactory {
-  counter(options: MetricOptions): LabelledMetric<Counter>;
+  counter(definition: MetricDefinition): LabelledMetric<Counter>;
   histogram(
-    options: MetricOptions & { readonly buckets: readonly number[] },
+    definition: MetricDefinition & { readonly buckets: readonly number[] },
   ): LabelledMetric<Observer>;
   /** `read` is called when the metrics are collected, never in between. */
-  gauge(options: Omit<MetricOptions, 'labelNames'>, read: () => number): void;
+  gauge(definition: GaugeDefinition): unknown;
 }
 
-export interface MetricOptions {
+export interface MetricDefinition {
   readonly name: string;
   readonly help: string;
-  readonly labelNames: readonly string[];
+  readonly labels: readonly string[];
+}
+
+export interface GaugeDefinition {
+  readonly name: string;
+  readonly help: string;
+  readonly read: () => number;
 }
 
 export interface LabelledMetric<Child> {
-  /** The child for these label values, in the order of `labelNames`. Callers keep it. */
+  /** The child for these label values, in the order of the definition's labels. Callers keep it. */
   labels(...values: string[]): Child;
 }
 
@@ -59,35 +68,32 @@ export class FrontMetrics {
 
   constructor(factory: MetricsFactory, gauges: FrontGauges) {
     const accepted = factory.counter({
-      name: 'kafscale_front_connections_total',
+      name: 'front_connections_total',
       help: 'Client connections, accepted or refused at the connection limit.',
-      labelNames: ['outcome'],
+      labels: ['outcome'],
     });
     this.connectionsAccepted = accepted.labels('accepted');
     this.connectionsRefused = accepted.labels('refused');
     this.#closes = factory.counter({
-      name: 'kafscale_front_connection_closes_total',
+      name: 'front_connection_closes_total',
       help: 'Client connections closed, by reason.',
-      labelNames: ['reason'],
+      labels: ['reason'],
     });
-    factory.gauge(
-      { name: 'kafscale_front_connections', help: 'Client connections that are open.' },
-      gauges.connections,
-    );
-    factory.gauge(
-      {
-        name: 'kafscale_front_request_bytes_in_flight',
-        help: 'Bytes of requests from their length prefix until their reply has settled.',
-      },
-      gauges.requestBytesInFlight,
-    );
-    factory.gauge(
-      {
-        name: 'kafscale_front_budget_waiters',
-        help: 'Connections that are not read until the byte budget has room for their request.',
-      },
-      gauges.budgetWaiters,
-    );
+    factory.gauge({
+      name: 'front_connections',
+      help: 'Client connections that are open.',
+      read: gauges.connections,
+    });
+    factory.gauge({
+      name: 'front_request_bytes_in_flight',
+      help: 'Bytes of requests from their length prefix until their reply has settled.',
+      read: gauges.requestBytesInFlight,
+    });
+    factory.gauge({
+      name: 'front_budget_waiters',
+      help: 'Connections that are not read until the byte budget has room for their request.',
+      read: gauges.budgetWaiters,
+    });
     this.#addApis(factory);
   }
 
@@ -101,26 +107,26 @@ export class FrontMetrics {
   }
 
   #addApis(factory: MetricsFactory): void {
-    const labelNames = ['api'];
+    const labels = ['api'];
     const requests = factory.counter({
-      name: 'kafscale_front_requests_total',
+      name: 'front_requests_total',
       help: 'Kafka requests received, by API.',
-      labelNames,
+      labels,
     });
     const requestBytes = factory.counter({
-      name: 'kafscale_front_request_bytes_total',
+      name: 'front_request_bytes_total',
       help: 'Bytes of Kafka requests received, without their length prefix, by API.',
-      labelNames,
+      labels,
     });
     const responseBytes = factory.counter({
-      name: 'kafscale_front_response_bytes_total',
+      name: 'front_response_bytes_total',
       help: 'Bytes of Kafka response bodies handed to sockets, by API.',
-      labelNames,
+      labels,
     });
     const latencySeconds = factory.histogram({
-      name: 'kafscale_front_request_seconds',
+      name: 'front_request_seconds',
       help: 'From a whole request to its response in order, ready to be written, by API.',
-      labelNames,
+      labels,
       buckets: latencyBucketsSeconds,
     });
     for (const { key, name } of advertisedApis) {

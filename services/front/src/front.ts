@@ -116,7 +116,7 @@ class FrontServer implements Front {
       this.#server.listen({ host, port, backlog: acceptBacklog }, resolve);
     });
     this.#server.removeAllListeners('error');
-    this.#server.on('error', (error) => log.error({ error }, 'the Kafka listener failed'));
+    this.#server.on('error', (error) => log.error({ err: error }, 'the Kafka listener failed'));
     this.#forgetNodes = directory.onNodeGone((nodeId) => {
       for (const connection of this.#connections) connection.nodeGone(nodeId);
     });

@@ -4,8 +4,9 @@ export type { FrontLimits } from './front-limits.js';
 export type { FrontLog } from './front-log.js';
 export type {
   Counter,
+  GaugeDefinition,
   LabelledMetric,
-  MetricOptions,
+  MetricDefinition,
   MetricsFactory,
   Observer,
 } from './front-metrics.js';

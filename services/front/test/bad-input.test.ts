@@ -60,9 +60,7 @@ describe('bad input', () => {
       expect(front.log.loud).toHaveLength(1);
       expect(front.log.loud[0]).toMatchObject({ level: 'warn', fields: { reason } });
       expect(front.log.loud[0]!.message).toMatch(text);
-      await until(
-        () => front.metrics.value('kafscale_front_connection_closes_total', reason) === 1,
-      );
+      await until(() => front.metrics.value('front_connection_closes_total', reason) === 1);
       // Everybody else is unharmed.
       (await front.coordinator.call(0)).respond();
       await good.response(0);
@@ -114,8 +112,8 @@ describe('bad input', () => {
     }
     await until(
       () =>
-        front.metrics.value('kafscale_front_connections_total', 'accepted') === 20 &&
-        front.metrics.value('kafscale_front_connections') === 0,
+        front.metrics.value('front_connections_total', 'accepted') === 20 &&
+        front.metrics.value('front_connections') === 0,
     );
     await until(() => front.bytesInFlight() === 0);
     expect(front.log.loud).toEqual([]);

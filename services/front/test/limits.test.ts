@@ -77,7 +77,7 @@ describe('parse-ahead', () => {
     await front.ingest.call(1);
     await settle();
     expect(front.ingest.calls).toHaveLength(2);
-    expect(front.metrics.value('kafscale_front_budget_waiters')).toBeGreaterThan(0);
+    expect(front.metrics.value('front_budget_waiters')).toBeGreaterThan(0);
     front.ingest.onCall = (call) => setTimeout(() => call.respond(call.body.subarray(0, 1)), 1);
     for (const call of front.ingest.calls) call.respond(call.body.subarray(0, 1));
     const done = (): boolean => clients.every(({ responses }) => responses.length === 5);
@@ -175,8 +175,8 @@ describe('slow readers', () => {
     const client = await front.connect();
     client.socket.pause();
     client.write(fetch(0), fetch(1));
-    await until(() => front.metrics.value('kafscale_front_connections') === 1);
-    await until(() => front.metrics.value('kafscale_front_connections') === 0);
+    await until(() => front.metrics.value('front_connections') === 1);
+    await until(() => front.metrics.value('front_connections') === 0);
     expect(front.log.loud.map(({ fields }) => fields['reason'])).toEqual(['slow_reader']);
     expect(front.fetch.calls).toHaveLength(1);
   });
@@ -211,9 +211,9 @@ describe('connections', () => {
     for (let i = 0; i < 5; i += 1) await (await front.connect()).untilClosed();
     expect(front.log.loud).toHaveLength(1);
     expect(front.log.loud[0]).toMatchObject({ level: 'warn', fields: { connectionsMax: 3 } });
-    expect(front.metrics.value('kafscale_front_connections_total', 'refused')).toBe(5);
+    expect(front.metrics.value('front_connections_total', 'refused')).toBe(5);
     clients[0]!.socket.destroy();
-    await until(() => front.metrics.value('kafscale_front_connections') === 2);
+    await until(() => front.metrics.value('front_connections') === 2);
     const client = await front.connect();
     client.write(metadata(5));
     expect(await client.correlationIds(1)).toEqual([5]);
@@ -232,7 +232,7 @@ describe('connections', () => {
     expect(await waiting.correlationIds(1)).toEqual([0]);
     await waiting.untilClosed();
     expect(front.log.loud).toEqual([]);
-    await until(() => front.metrics.value('kafscale_front_connection_closes_total', 'idle') === 2);
+    await until(() => front.metrics.value('front_connection_closes_total', 'idle') === 2);
   });
 });
 
@@ -248,7 +248,7 @@ describe('shutdown', () => {
     const poll = await front.fetch.call(0);
     const half = await front.connect();
     half.write(produce(0, Buffer.alloc(1000)).subarray(0, 500));
-    await until(() => front.metrics.value('kafscale_front_connections') === 4);
+    await until(() => front.metrics.value('front_connections') === 4);
     const closed = front.front.close({ drainMs: 20_000 });
     expect(front.front.close({ drainMs: 1 })).toBe(closed);
     await Promise.all([idle.untilClosed(), half.untilClosed()]);
@@ -331,10 +331,10 @@ describe('throughput of the plumbing', () => {
       }
     }
     expect(front.bytesInFlight()).toBe(0);
-    expect(front.metrics.value('kafscale_front_requests_total', 'Produce')).toBe(
+    expect(front.metrics.value('front_requests_total', 'Produce')).toBe(
       20 * (count - Math.ceil(count / 7)),
     );
-    expect(front.metrics.value('kafscale_front_request_seconds', 'Metadata')).toBe(
+    expect(front.metrics.value('front_request_seconds', 'Metadata')).toBe(
       20 * Math.ceil(count / 7),
     );
   });

@@ -149,7 +149,7 @@ describe('order on a connection', () => {
     await until(() => front.bytesInFlight() === 0);
     expect(front.coordinator.calls).toHaveLength(0);
     expect(front.log.loud).toEqual([]);
-    expect(front.metrics.value('kafscale_front_connections')).toBe(0);
+    expect(front.metrics.value('front_connections')).toBe(0);
   });
 
   it('closes after the responses before a close, and drops what comes behind it', async () => {

@@ -117,7 +117,7 @@ export class RecordingMetrics implements MetricsFactory {
     return { labels: (...labels: string[]) => ({ observe: () => this.#add(name, labels, 1) }) };
   }
 
-  gauge({ name }: { readonly name: string }, read: () => number): void {
+  gauge({ name, read }: { readonly name: string; readonly read: () => number }): void {
     this.#gauges.set(name, read);
   }
 
@@ -182,7 +182,7 @@ export async function startTestFront(
       clients.push(client);
       return client;
     },
-    bytesInFlight: () => metrics.value('kafscale_front_request_bytes_in_flight'),
+    bytesInFlight: () => metrics.value('front_request_bytes_in_flight'),
     close: async () => {
       for (const client of clients) client.socket.destroy();
       await front.close({ drainMs: 0 });
