@@ -267,6 +267,11 @@ export const optionDefinitions: { readonly [Key in ConfigKey]: OptionDefinition<
 
 export const configKeys = Object.keys(optionDefinitions) as readonly ConfigKey[];
 
+/** `kafscale config` shows what any command would get, so it takes the options of all. */
+export function takesOption(command: ConfigCommand, key: ConfigKey): boolean {
+  return command === 'config' || optionDefinitions[key].commands.includes(command);
+}
+
 /** `--config` rather than `--config-file`: what everybody types. */
 const shortNames: ReadonlyMap<ConfigKey, string> = new Map([['configFile', 'config']]);
 

@@ -1,5 +1,6 @@
 import type { ConfigCommand, ConfigKey } from './config.js';
-import { configKeys, flagName, isSwitch, optionDefinitions, variableName } from './definitions.js';
+import { configKeys, flagName, isSwitch, optionDefinitions } from './definitions.js';
+import { takesOption, variableName } from './definitions.js';
 import type { ConfigSource, LoadedConfig } from './load-config.js';
 
 export interface ConfigRow {
@@ -29,7 +30,7 @@ export interface OptionHelp {
 /** The options that a command uses, for its help text. */
 export function describeOptions(command: ConfigCommand): readonly OptionHelp[] {
   return configKeys
-    .filter((key) => optionDefinitions[key].commands.includes(command))
+    .filter((key) => takesOption(command, key))
     .map((key) => ({
       usage: isSwitch(key)
         ? `--[no-]${flagName(key)}`

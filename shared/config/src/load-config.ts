@@ -3,7 +3,8 @@ import { describeError, OperatingError } from '@kafscale/core';
 import { parseArguments } from './arguments.js';
 import type { FlagDefinition } from './arguments.js';
 import type { Config, ConfigCommand, ConfigKey } from './config.js';
-import { configKeys, flagName, isSwitch, optionDefinitions, variableName } from './definitions.js';
+import { configKeys, flagName, isSwitch, optionDefinitions } from './definitions.js';
+import { takesOption, variableName } from './definitions.js';
 import { suggest } from './suggest.js';
 
 export interface LoadConfigInput {
@@ -46,9 +47,7 @@ interface Given {
  */
 export function loadConfig(input: LoadConfigInput): LoadedConfig {
   const problems: string[] = [];
-  const usedKeys = configKeys.filter((key) =>
-    optionDefinitions[key].commands.includes(input.command),
-  );
+  const usedKeys = configKeys.filter((key) => takesOption(input.command, key));
   const flagDefinitions: FlagDefinition[] = usedKeys.map((key) => ({
     name: flagName(key),
     kind: isSwitch(key) ? 'switch' : 'value',

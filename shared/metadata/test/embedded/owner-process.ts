@@ -31,7 +31,7 @@ export class OwnerProcess {
       env,
       stdio: ['pipe', 'pipe', 'inherit'],
     });
-    const lines = createInterface({ input: child.stdout! })[Symbol.asyncIterator]();
+    const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
     const report = await OwnerProcess.#read(lines);
     return new OwnerProcess(child, report, lines);
   }
