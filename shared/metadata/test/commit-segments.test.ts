@@ -13,9 +13,20 @@ import {
 import { useTestDatabases } from './support/test-databases.js';
 
 const databases = useTestDatabases();
+const patience = { timeout: 30_000 };
 
 async function fixture(partitionCount = 2): Promise<CommitFixture> {
   return CommitFixture.create(await databases.openStore(), partitionCount);
+}
+
+/** Sessions of this database that wait for a row. */
+async function lockWaiters(url: string): Promise<number> {
+  const [row] = await databases.query(
+    url,
+    `SELECT count(*)::int AS waiting FROM pg_stat_activity
+     WHERE wait_event_type = 'Lock' AND datname = current_database()`,
+  );
+  return row!['waiting'] as number;
 }
 
 describe('offsets and index rows', () => {
@@ -145,20 +156,12 @@ describe('a repeated commit', () => {
     const f = await CommitFixture.create(await databases.openStore({ url }));
     const impatient = await databases.openStore({ url, commitAgeMsMax: 0 });
     const segment = f.segment([[f.partitionId(), batchOf(1)]]);
-    const waiting = async (): Promise<number> => {
-      const [row] = await databases.query(
-        url,
-        `SELECT count(*)::int AS waiting FROM pg_stat_activity
-         WHERE wait_event_type = 'Lock' AND datname = current_database()`,
-      );
-      return row!['waiting'] as number;
-    };
     const commits = await f.store.database.transaction(async ({ sql }) => {
       await sql`SELECT 1 FROM partitions FOR UPDATE`;
       const first = f.store.commitSegments(f.lease, [segment]);
-      await expect.poll(waiting).toBe(1);
+      await expect.poll(() => lockWaiters(url), patience).toBe(1);
       const second = impatient.commitSegments(f.lease, [segment]);
-      await expect.poll(waiting).toBe(2);
+      await expect.poll(() => lockWaiters(url), patience).toBe(2);
       return { first, second };
     });
     const { answers } = await commits.first;
@@ -219,32 +222,43 @@ describe('the fence', () => {
     expect(await f.highWatermark()).toBe(1);
   });
 
-  it('makes a takeover wait for a commit in progress, and a later commit lose', async () => {
-    const f = await fixture();
+  it('makes a takeover wait for a commit in progress, and the next commit lose', async () => {
+    const url = await databases.createUrl();
+    const f = await CommitFixture.create(await databases.openStore({ url }));
     await f.store.releaseShard(f.lease);
     const order: string[] = [];
-    let takeover: Promise<unknown> = Promise.resolve();
-    await f.store.database.transaction(async ({ sql }) => {
-      await sql`SELECT 1 FROM shards WHERE shard_id = 0 AND epoch = ${f.lease.epoch} FOR KEY SHARE`;
-      takeover = f.store.acquireShard(0, randomUUID(), 60_000).then(() => order.push('takeover'));
-      // It is waiting for us before we go on.
-      await expect
-        .poll(async () => {
-          const [row] = await f.store.database.read(
-            (other) => other`
-              SELECT count(*)::int AS waiting FROM pg_stat_activity
-              WHERE wait_event_type = 'Lock' AND datname = current_database()`,
-          );
-          return row?.['waiting'] as number;
-        })
-        .toBeGreaterThan(0);
-      order.push('commit');
+    const { commit, takeover } = await f.store.database.transaction(async ({ sql }) => {
+      await sql`SELECT 1 FROM partitions FOR UPDATE`;
+      const committing = f.append(f.partitionId(), batchOf(1)).then(() => order.push('commit'));
+      await expect.poll(() => lockWaiters(url), patience).toBe(1);
+      const taking = f.store
+        .acquireShard(0, randomUUID(), 60_000)
+        .then(() => order.push('takeover'));
+      await expect.poll(() => lockWaiters(url), patience).toBe(2);
+      return { commit: committing, takeover: taking };
     });
-    await takeover;
+    await Promise.all([commit, takeover]);
     expect(order).toEqual(['commit', 'takeover']);
-    await expect(f.commit(f.segment([[f.partitionId(), batchOf(1)]]))).rejects.toMatchObject({
+    await expect(f.append(f.partitionId(), batchOf(1))).rejects.toMatchObject({
       code: 'SHARD_LEASE_LOST',
     });
+    expect(await f.highWatermark()).toBe(1);
+  });
+
+  it('makes a declaration of death wait for a commit in progress', async () => {
+    const url = await databases.createUrl();
+    const f = await CommitFixture.create(await databases.openStore({ url }));
+    const order: string[] = [];
+    const { commit, death } = await f.store.database.transaction(async ({ sql }) => {
+      await sql`SELECT 1 FROM partitions FOR UPDATE`;
+      const committing = f.append(f.partitionId(), batchOf(1)).then(() => order.push('commit'));
+      await expect.poll(() => lockWaiters(url), patience).toBe(1);
+      const dying = f.store.declareNodeDead(f.node.nodeId).then(() => order.push('death'));
+      await expect.poll(() => lockWaiters(url), patience).toBe(2);
+      return { commit: committing, death: dying };
+    });
+    await Promise.all([commit, death]);
+    expect(order).toEqual(['commit', 'death']);
   });
 });
 

@@ -7,6 +7,7 @@ import { batchOf, CommitFixture } from './support/commits.js';
 import { useTestDatabases } from './support/test-databases.js';
 
 const databases = useTestDatabases();
+const patience = { timeout: 30_000 };
 
 /** One partition with one extent per timestamp, of 1 to 3 records, cut off at `logStart`. */
 async function partitionOf(
@@ -120,7 +121,7 @@ describe('lookups', () => {
       { baseOffset: 300_000 },
       { baseOffset: 499_990 },
     ]);
-    await expect.poll(blocksRead).toBeGreaterThan(before);
+    await expect.poll(blocksRead, patience).toBeGreaterThan(before);
     expect((await blocksRead()) - before).toBeLessThan(100);
   });
 });
