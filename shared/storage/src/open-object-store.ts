@@ -1,8 +1,8 @@
 import { OperatingError } from '@kafscale/core';
 import { FileObjectStore } from './files/file-object-store.js';
 import type { ObjectStore } from './object-store.js';
+import { LazyS3Store } from './s3/lazy-s3-store.js';
 import type { S3Options } from './s3/s3-client.js';
-import { S3ObjectStore } from './s3/s3-object-store.js';
 
 /** Plain data, so that a worker thread can open its own store. Files need none of it. */
 export type ObjectStoreOptions = S3Options;
@@ -13,7 +13,7 @@ export type ObjectStoreOptions = S3Options;
  */
 export function openObjectStore(url: string, options: ObjectStoreOptions = {}): ObjectStore {
   if (url.startsWith('file:///')) return new FileObjectStore(url);
-  if (url.startsWith('s3://')) return new S3ObjectStore(url, options);
+  if (url.startsWith('s3://')) return new LazyS3Store(url, options);
   throw new OperatingError(
     'STORE_URL_INVALID',
     `"${url}" is neither file:///absolute/path nor s3://bucket/prefix`,

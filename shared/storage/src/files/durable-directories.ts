@@ -6,7 +6,8 @@ const knownDirectoriesMax = 4096;
 
 /**
  * Directories below a root that exist for good: made, and their entry in the parent synced. Each is
- * checked once, so that the steady state makes no call for them.
+ * checked once, so that the steady state makes no call for them. A root that was there and is gone
+ * is not made again: it may be a disk that was unmounted.
  */
 export class DurableDirectories {
   readonly #root: string;
@@ -29,7 +30,7 @@ export class DurableDirectories {
     return making;
   }
 
-  /** Forgets a directory and those above it, because someone has removed it. */
+  /** Forgets a directory and those above it, without the root, because someone has removed it. */
   forget(directory: string): void {
     for (let path = directory; this.#isBelowRoot(path); path = dirname(path)) {
       this.#known.delete(path);
@@ -37,10 +38,7 @@ export class DurableDirectories {
   }
 
   async #make(directory: string): Promise<void> {
-    if (!this.#isBelowRoot(directory)) {
-      await mkdir(directory, { recursive: true });
-      return;
-    }
+    if (!this.#isBelowRoot(directory)) return makeRoot(directory);
     const parent = dirname(directory);
     await this.ensure(parent);
     try {
@@ -55,6 +53,16 @@ export class DurableDirectories {
   #isBelowRoot(directory: string): boolean {
     const path = relative(this.#root, directory);
     return path !== '' && !path.startsWith('..');
+  }
+}
+
+/** With all directories above it that are missing. */
+async function makeRoot(root: string): Promise<void> {
+  const firstMade = await mkdir(root, { recursive: true });
+  if (firstMade === undefined) return;
+  for (let path = root; path.length >= firstMade.length; path = dirname(path)) {
+    // oxlint-disable-next-line no-await-in-loop
+    await syncDirectory(dirname(path));
   }
 }
 

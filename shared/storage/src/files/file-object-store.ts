@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { link, mkdir, readdir, rm, stat, unlink } from 'node:fs/promises';
+import { link, readdir, rm, stat, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type Clock, invariant, limits, OperatingError, systemClock } from '@kafscale/core';
@@ -38,7 +38,7 @@ export class FileObjectStore implements ObjectStore {
   async check(): Promise<void> {
     const temporary = join(this.#root, temporaryName);
     try {
-      await mkdir(temporary, { recursive: true });
+      await this.#directories.ensure(temporary);
       await this.#removeLeftovers(temporary);
       const probe = join(temporary, randomUUID());
       await writeNewFile(probe, [Buffer.from('probe')]);

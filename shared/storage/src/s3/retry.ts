@@ -25,6 +25,10 @@ export interface RetryOptions {
   /** 0 ≤ random() < 1. */
   readonly random: () => number;
   readonly budget: RetryBudget;
+  /** Of one attempt. */
+  readonly requestTimeoutMs: number;
+  /** Of all attempts of one operation with the waits between them. */
+  readonly operationTimeoutMs: number;
 }
 
 /** Told of every failed attempt before it is decided whether there is another. */
@@ -41,14 +45,14 @@ export async function withRetries<Result>(
   attempt: (signal: AbortSignal) => Promise<Result>,
   onFailure: OnFailure = () => undefined,
 ): Promise<Result> {
-  const { budget, clock, random } = options;
-  const deadlineMs = clock.monotonicMs() + limits.storeOperationTimeoutMs;
+  const { budget, clock, operationTimeoutMs, random, requestTimeoutMs } = options;
+  const deadlineMs = clock.monotonicMs() + operationTimeoutMs;
   budget.earn();
   for (let attempts = 1; ; attempts += 1) {
     try {
       const leftMs = Math.max(1, deadlineMs - clock.monotonicMs());
       // oxlint-disable-next-line no-await-in-loop
-      return await withDeadline(Math.min(limits.storeRequestTimeoutMs, leftMs), attempt);
+      return await withDeadline(Math.min(requestTimeoutMs, leftMs), attempt);
     } catch (error) {
       if (error instanceof InvariantError) throw error;
       const failure = classifyFailure(error);

@@ -14,6 +14,7 @@ import { putObject } from './put-object.js';
 import { discardBody, readBody } from './response-body.js';
 import { RetryBudget, type RetryOptions, withRetries } from './retry.js';
 import { createS3Client, type S3Options } from './s3-client.js';
+import { parseS3Url } from './s3-url.js';
 
 const randomSteps = 2 ** 32;
 
@@ -28,13 +29,19 @@ export class S3ObjectStore implements ObjectStore {
 
   /** `url` is `s3://bucket` or `s3://bucket/prefix`. */
   constructor(url: string, options: S3Options = {}, clock: Clock = systemClock) {
-    const { bucket, prefix } = parseUrl(url);
+    const { bucket, prefix } = parseS3Url(url);
     this.url = url;
     this.#bucket = bucket;
     this.#prefix = prefix;
     this.#client = createS3Client(options);
     const random = (): number => randomInt(randomSteps) / randomSteps;
-    this.#retry = { clock, random, budget: new RetryBudget() };
+    this.#retry = {
+      clock,
+      random,
+      budget: new RetryBudget(),
+      requestTimeoutMs: limits.storeRequestTimeoutMs,
+      operationTimeoutMs: limits.storeOperationTimeoutMs,
+    };
   }
 
   async check(): Promise<void> {
@@ -189,16 +196,4 @@ function totalBytes(answer: GetObjectCommandOutput): number | undefined {
   if (answer.ContentRange === undefined) return answer.ContentLength;
   const total = Number(/\/(\d+)$/.exec(answer.ContentRange)?.[1]);
   return Number.isSafeInteger(total) ? total : undefined;
-}
-
-function parseUrl(url: string): { bucket: string; prefix: string } {
-  const match = /^s3:\/\/([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:\/(.*))?$/.exec(url);
-  const bucket = match?.[1];
-  if (bucket === undefined) {
-    throw new OperatingError('STORE_URL_INVALID', `"${url}" is not s3://bucket/prefix`);
-  }
-  const path = (match?.[2] ?? '').replace(/\/+$/, '');
-  if (path === '') return { bucket, prefix: '' };
-  checkObjectKey(path);
-  return { bucket, prefix: `${path}/` };
 }
