@@ -41,6 +41,7 @@ export const limits = {
   uploadsInFlightMax: 16,
   sealJobsQueuedMax: 1024,
   idleChunkBytesMax: 32 * MiB,
+  sealThreads: 2,
   flushIntervalMsWithS3: 250,
   flushIntervalMsWithFiles: 0,
   flushInFlightMax: 4,
@@ -120,6 +121,7 @@ export const limits = {
   rpcReconnectBackoffMsMin: 50,
   rpcReconnectBackoffMsMax: 2_000,
   rpcReconnectWaitMsMax: 5_000, // how long a call waits for a link that is down
+  rpcShortCallMsMax: 10_000, // registry, lookups, read index
   httpBodyBytesMax: 1 * MiB,
   feedBarrierMsMax: 10_000,
   nodeHeartbeatMs: 2_000,
@@ -136,6 +138,15 @@ export const limits = {
   groupSessionTimeoutMsMax: 30 * 60_000,
   groupMembersMax: 10_000,
   groupInitialRebalanceDelayMs: 3_000,
+  groupNewMemberJoinTimeoutMs: 5 * 60_000, // CLASSIC_GROUP_NEW_MEMBER_JOIN_TIMEOUT_MS
+  groupProtocolsBytesMax: 16 * MiB, // subscriptions of one group; Kafka: what fits in a record
+  groupAssignmentBytesMax: 16 * MiB,
+  groupsInMemoryMax: 50_000,
+  groupLoadPageMax: 100,
+  groupRetryMs: 1_000, // loading groups, or waiting for the lease, again
+  groupTimerLateMsMax: 1_000, // later: this process stood still, and its clients did not
+  offsetCommitRowsPerTransactionMax: 10_000,
+  offsetCommitsWaitingMax: 10_000,
 
   // Shutdown
   drainMsMax: 30_000,

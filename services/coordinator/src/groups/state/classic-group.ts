@@ -88,6 +88,11 @@ export class ClassicGroup {
     return this.#core.generationId;
   }
 
+  /** Empty: nobody ever joined. */
+  get protocolType(): string {
+    return this.#core.protocolType ?? '';
+  }
+
   get memberCount(): number {
     return this.#core.members.size;
   }
@@ -141,6 +146,13 @@ export class ClassicGroup {
   advance(nowMs: number): readonly GroupEffect[] {
     if (!this.#core.isIn(groupStates.dead)) expire(this.#core, nowMs);
     return this.#core.takeEffects();
+  }
+
+  /** Nobody could be heard of for a while, through no fault of the members: sessions start anew. */
+  restartSessions(nowMs: number): void {
+    for (const member of this.#core.members.all()) {
+      if (member.sessionDeadlineMs < Infinity) this.#core.restartSession(member, nowMs);
+    }
   }
 
   /** This process no longer owns the group: everybody who waits is told so. */

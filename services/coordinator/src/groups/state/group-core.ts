@@ -53,6 +53,8 @@ export class GroupCore {
   #previousState: GroupState = groupStates.empty;
   joinTimer: JoinTimer | null = null;
   syncDeadlineMs = Infinity;
+  /** The generation whose assignment is being written; -1: none. */
+  assigningGenerationId = -1;
   /** Never later than the earliest deadline. */
   wakeAtMs = Infinity;
   #effects: GroupEffect[] = [];

@@ -36,6 +36,7 @@ function assignmentPersisted(
   errorCode: number,
   nowMs: number,
 ): void {
+  if (ticket.generationId === group.assigningGenerationId) group.assigningGenerationId = -1;
   if (!group.isIn(groupStates.completingRebalance)) return;
   if (ticket.generationId !== group.generationId) return;
   if (errorCode === errorCodes.NONE) return group.becomeStable(ticket.assignments, nowMs);

@@ -30,6 +30,9 @@ export function sync(group: GroupCore, request: SyncRequest, nowMs: number): voi
   if (group.members.leaderId !== member.memberId) return;
   const { assignments } = request;
   const { generationId } = group;
+  // A leader that asks again waits for the assignment that is being written: there is one.
+  if (group.assigningGenerationId === generationId) return;
+  group.assigningGenerationId = generationId;
   group.persist({ kind: 'assignment', generationId, assignments }, assignments);
 }
 
