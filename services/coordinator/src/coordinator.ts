@@ -10,13 +10,13 @@ import { createTopicsApi } from './handlers/19-create-topics.js';
 import { deleteTopicsApi } from './handlers/20-delete-topics.js';
 import { initProducerIdApi } from './handlers/22-init-producer-id.js';
 import { describeConfigsApi } from './handlers/32-describe-configs.js';
-import type { BrokerConfig } from './handlers/32-describe-configs.js';
 import { describeClusterApi } from './handlers/60-describe-cluster.js';
 import { dispatch } from './handlers/kafka-api.js';
 import type { KafkaApi } from './handlers/kafka-api.js';
 import type { CoordinatorLog, CoordinatorMetrics } from './observability.js';
 import { LeaseKeeper } from './shard/lease-keeper.js';
 import { ShardOwner } from './shard/shard-owner.js';
+import { brokerConfigsOf } from './topics/broker-configs.js';
 import { TopicPurge } from './topics/purge.js';
 
 export interface CoordinatorOptions {
@@ -25,7 +25,10 @@ export interface CoordinatorOptions {
   readonly instanceId: string;
   readonly autoCreateTopics: boolean;
   readonly partitionsDefault: number;
-  readonly brokerConfigs: readonly BrokerConfig[];
+  /** group.initial.rebalance.delay.ms */
+  readonly groupInitialRebalanceDelayMs: number;
+  /** message.max.bytes, the default of topics */
+  readonly messageBytesMax: number;
   readonly clock: Clock;
   readonly log: CoordinatorLog;
   readonly metrics: CoordinatorMetrics;
@@ -36,6 +39,8 @@ export interface Coordinator extends CoordinatorService {
   start(): Promise<void>;
   /** Whether it owns the shard and its lease holds: the readiness of the process. */
   ready(): boolean;
+  /** Ends long waits: what waits for a group is told to come back elsewhere. */
+  beginDrain(): void;
   close(): Promise<void>;
 }
 
@@ -79,6 +84,10 @@ class CoordinatorProcess implements Coordinator {
 
   ready(): boolean {
     return this.#owner.holds();
+  }
+
+  beginDrain(): void {
+    // groups
   }
 
   async close(): Promise<void> {
@@ -129,7 +138,8 @@ class CoordinatorProcess implements Coordinator {
     this.#store.findExtentOfMaxTimestamp(partitionId);
 
   #assembleApis(options: CoordinatorOptions): ReadonlyMap<number, KafkaApi> {
-    const { autoCreateTopics, brokerConfigs, partitionsDefault } = options;
+    const { autoCreateTopics, partitionsDefault } = options;
+    const brokerConfigs = brokerConfigsOf(options);
     const topics = this.#owner;
     const brokers = (): Broker[] => brokersOf(this.#view?.nodes ?? []);
     const clusterId = (): string => {

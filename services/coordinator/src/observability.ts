@@ -8,6 +8,5 @@ export interface CoordinatorLog {
 /** What the coordinator counts. Durations in milliseconds. */
 export interface CoordinatorMetrics {
   commitTransaction(segments: number, extents: number, durationMs: number): void;
-  feedSubscribers(count: number): void;
   leaseHeld(held: boolean): void;
 }

@@ -35,6 +35,8 @@ export interface IngestOptions {
 export interface Ingest extends IngestService {
   /** Bytes of batches between admission and answer. */
   readonly bytesInFlight: () => number;
+  /** Shutdown has begun: what comes in is sealed at once. */
+  hurry(): void;
   /** Answers everything that was handed in, then stops. No request may be handed in after it. */
   close(): Promise<void>;
 }
@@ -87,6 +89,7 @@ export function createIngestService(options: IngestOptions): Ingest {
       return Promise.resolve(recent.read(segmentId, position, length));
     },
     bytesInFlight: () => budget.takenBytes,
+    hurry: () => pipeline.hurry(),
     async close() {
       await pipeline.drain();
       await seals.close();

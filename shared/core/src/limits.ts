@@ -129,7 +129,7 @@ export const limits = {
   leaseDurationMs: 10_000,
   leaseRenewMs: 3_000,
   leaseRetryMs: 500,
-  purgeRowsPerStepMax: 5_000,
+  producerIdsPerTransactionMax: 1_000,
   purgePauseMs: 100,
   shardTasksQueuedMax: 10_000,
 

@@ -8,13 +8,18 @@ export interface Broker {
   readonly zone: string;
 }
 
-/** The fronts among the live nodes, by broker id. */
+/**
+ * The fronts among the live nodes, by broker id, once each: a front that was killed and started again
+ * shares its broker id with its dead self until that is declared dead, and so do all fronts behind
+ * one load balancer.
+ */
 export function brokersOf(nodes: readonly NodeInfo[]): Broker[] {
-  const brokers: Broker[] = [];
+  const brokers = new Map<number, Broker>();
   for (const { advertised, brokerId, zone } of nodes) {
-    if (advertised !== null && brokerId !== null) brokers.push({ brokerId, ...advertised, zone });
+    if (advertised === null || brokerId === null) continue;
+    brokers.set(brokerId, { brokerId, ...advertised, zone });
   }
-  return brokers.sort((left, right) => left.brokerId - right.brokerId);
+  return [...brokers.values()].sort((left, right) => left.brokerId - right.brokerId);
 }
 
 /** The fronts that a client of `zone` should talk to: those of its zone, or all. */

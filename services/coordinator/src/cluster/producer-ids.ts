@@ -1,37 +1,43 @@
-import { addSafe } from '@kafscale/core';
+import { addSafe, limits } from '@kafscale/core';
 
-const blockSize = 1000;
+interface Waiter {
+  readonly resolve: (producerId: number) => void;
+  readonly reject: (error: unknown) => void;
+}
 
 /**
- * Hands out producer ids from blocks that the metadata store has set aside: one transaction per
- * thousand. What is left of a block at the end of the process is never used.
+ * Hands out producer ids, one transaction for all who wait. No block is set aside for later: the
+ * partitions of a re-created topic accept any first sequence from every id that was issued before
+ * (producer_state_floor), and ids that nobody has yet would count as issued.
  */
 export class ProducerIds {
   readonly #allocate: (count: number) => Promise<number>;
-  #next = 0;
-  #end = 0;
-  #block: Promise<void> | null = null;
+  #waiting: Waiter[] = [];
+  #running = false;
 
   constructor(allocate: (count: number) => Promise<number>) {
     this.#allocate = allocate;
   }
 
-  async next(): Promise<number> {
-    while (this.#next === this.#end) {
-      this.#block ??= this.#takeBlock();
-      await this.#block;
-    }
-    const producerId = this.#next;
-    this.#next += 1;
-    return producerId;
+  /** The queue is bounded by the requests that the fronts have in flight. */
+  next(): Promise<number> {
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ resolve, reject });
+      if (!this.#running) void this.#run();
+    });
   }
 
-  async #takeBlock(): Promise<void> {
-    try {
-      this.#next = await this.#allocate(blockSize);
-      this.#end = addSafe(this.#next, blockSize);
-    } finally {
-      this.#block = null;
+  async #run(): Promise<void> {
+    this.#running = true;
+    while (this.#waiting.length > 0) {
+      const served = this.#waiting.splice(0, limits.producerIdsPerTransactionMax);
+      try {
+        const first = await this.#allocate(served.length);
+        served.forEach(({ resolve }, index) => resolve(addSafe(first, index)));
+      } catch (error) {
+        for (const { reject } of served) reject(error);
+      }
     }
+    this.#running = false;
   }
 }

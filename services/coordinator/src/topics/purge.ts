@@ -39,7 +39,7 @@ export class TopicPurge {
       if (lease === null) return; // the next owner wakes its own
       this.#again = false;
       try {
-        const rest = await this.#store.purgeDeletedPartitions(lease, limits.purgeRowsPerStepMax);
+        const rest = await this.#store.purgeDeletedPartitions(lease, limits.metadataPurgeRowsMax);
         if (rest === 'more') this.#again = true;
       } catch (error) {
         if (!isOperatingError(error)) throw error;

@@ -57,6 +57,7 @@ export class SegmentPipeline {
   #ageTimer: NodeJS.Timeout | null = null;
   #sealScheduled = false;
   #committing = false;
+  #hurried = false;
   #idle: (() => void)[] = [];
 
   constructor(options: SegmentPipelineOptions) {
@@ -72,12 +73,18 @@ export class SegmentPipeline {
     this.#open ??= this.#openSegment();
     this.#open.append(batch);
     if (this.#open.bytes >= segmentBytes) this.#seal();
-    else if (this.#options.flushIntervalMs === 0) this.#scheduleSeal();
+    else if (this.#sealsAtOnce) this.#scheduleSeal();
+  }
+
+  /** Shutdown has begun: from now on a segment is sealed as soon as it has something. */
+  hurry(): void {
+    this.#hurried = true;
+    this.#seal();
   }
 
   /** Seals what is open and waits until everything is settled. */
   async drain(): Promise<void> {
-    this.#seal();
+    this.hurry();
     if (this.#queue.length === 0) return;
     await new Promise<void>((resolve) => this.#idle.push(resolve));
   }
@@ -86,9 +93,13 @@ export class SegmentPipeline {
     return this.#queue.length + (this.#open === null ? 0 : 1);
   }
 
+  get #sealsAtOnce(): boolean {
+    return this.#hurried || this.#options.flushIntervalMs === 0;
+  }
+
   #openSegment(): OpenSegment {
     const { clock, databaseNowMs, flushIntervalMs, pool } = this.#options;
-    if (flushIntervalMs > 0) this.#ageTimer = setTimeout(() => this.#seal(), flushIntervalMs);
+    if (!this.#sealsAtOnce) this.#ageTimer = setTimeout(() => this.#seal(), flushIntervalMs);
     return new OpenSegment({
       segmentId: randomUUID(),
       birthMs: databaseNowMs(),
@@ -176,7 +187,7 @@ export class SegmentPipeline {
       if (head.state === 'failed') this.#settleLost(head.segment, notWritten);
       else if (head.segment.isEmpty) this.#settleCorrupt(head.segment);
       else await this.#commitGroup(this.#uploadedHead());
-      if (this.#options.flushIntervalMs === 0 && this.#open !== null) this.#scheduleSeal();
+      if (this.#sealsAtOnce && this.#open !== null) this.#scheduleSeal();
     }
     this.#committing = false;
     if (this.#queue.length === 0) for (const resolve of this.#idle.splice(0)) resolve();

@@ -1,0 +1,31 @@
+import type { Config } from '@kafscale/config';
+import { createCoordinator, registerCoordinatorMetrics } from '@kafscale/coordinator';
+import type { Coordinator } from '@kafscale/coordinator';
+import { limits, systemClock } from '@kafscale/core';
+import type { Logger, Metrics } from '@kafscale/telemetry';
+import type { Closers } from '../process/closers.js';
+import { openMetadata } from './metadata.js';
+
+export async function startCoordinator(options: {
+  config: Config;
+  log: Logger;
+  metrics: Metrics;
+  closers: Closers;
+}): Promise<Coordinator> {
+  const { closers, config, log, metrics } = options;
+  const { ownerInstanceId, store } = await openMetadata(config, log, closers);
+  const coordinator = createCoordinator({
+    store,
+    instanceId: ownerInstanceId,
+    autoCreateTopics: config.autoCreateTopics,
+    partitionsDefault: config.numPartitions,
+    groupInitialRebalanceDelayMs: config.groupInitialRebalanceDelayMs,
+    messageBytesMax: limits.messageBytesMax,
+    clock: systemClock,
+    log,
+    metrics: registerCoordinatorMetrics(metrics),
+  });
+  closers.add('coordinator', () => coordinator.close());
+  await coordinator.start();
+  return coordinator;
+}

@@ -1,0 +1,79 @@
+import type { CoordinatorService, FeedReplica } from '@kafscale/cluster';
+import type { Config } from '@kafscale/config';
+import { limits, systemClock } from '@kafscale/core';
+import { createFetchService, registerFetchMetrics } from '@kafscale/fetch';
+import type { ClosableFetchService } from '@kafscale/fetch';
+import { createIngestService, registerIngestMetrics } from '@kafscale/ingest';
+import type { Ingest } from '@kafscale/ingest';
+import { openObjectStore } from '@kafscale/storage';
+import type { ObjectStoreOptions } from '@kafscale/storage';
+import type { Logger, Metrics } from '@kafscale/telemetry';
+import { softwareVersion } from '../version.js';
+import type { Neighbours } from './neighbours.js';
+import type { NodeIdentity } from './node-identity.js';
+
+/** What the parts of a process share. */
+export interface PartContext {
+  readonly config: Config;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+  readonly coordinator: CoordinatorService;
+  readonly identity: NodeIdentity;
+  readonly replica: FeedReplica;
+  readonly neighbours: Neighbours;
+}
+
+/** Fails when the object store can't be used. */
+export async function startIngest(context: PartContext): Promise<Ingest> {
+  const { config, coordinator, identity, log, metrics, replica } = context;
+  const storeOptions = objectStoreOptions(config);
+  const store = openObjectStore(config.storeUrl, storeOptions);
+  await store.check();
+  await store.close();
+  return createIngestService({
+    coordinator,
+    topics: {
+      topicByName: (name) => replica.topicByName(name),
+      barrier: () => replica.barrier(),
+    },
+    writer: () => identity.writer,
+    databaseNowMs: () => identity.databaseNowMs(),
+    storeUrl: config.storeUrl,
+    storeOptions,
+    flushIntervalMs: config.flushIntervalMs,
+    flushInFlightMax: config.flushInFlightMax,
+    segmentBytes: config.segmentBytes,
+    bytesInFlightMax: limits.ingestBytesInFlightMax,
+    recentBytesMax: limits.recentSegmentsBytesMax,
+    sealThreads: limits.sealThreads,
+    softwareVersion,
+    clock: systemClock,
+    log,
+    metrics: registerIngestMetrics(metrics),
+  });
+}
+
+/** Fails when the object store can't be used. */
+export async function startFetch(context: PartContext): Promise<ClosableFetchService> {
+  const { config, coordinator, log, metrics, neighbours, replica } = context;
+  const store = openObjectStore(config.storeUrl, objectStoreOptions(config));
+  await store.check();
+  return createFetchService({
+    replica,
+    coordinator,
+    store,
+    recentSegments: (nodeId) => neighbours.recentSegmentsOf(nodeId),
+    log,
+    metrics: registerFetchMetrics(metrics),
+    limits: { blockCacheBytes: config.blockCacheBytes },
+  });
+}
+
+function objectStoreOptions(config: Config): ObjectStoreOptions {
+  const { s3Endpoint, s3PathStyle, s3Region } = config;
+  return {
+    pathStyle: s3PathStyle,
+    ...(s3Endpoint !== undefined && { endpoint: s3Endpoint }),
+    ...(s3Region !== undefined && { region: s3Region }),
+  };
+}

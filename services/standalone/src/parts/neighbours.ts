@@ -1,0 +1,128 @@
+import { connectCoordinator, connectFetch, connectIngest } from '@kafscale/cluster';
+import type {
+  ClusterMembership,
+  CoordinatorService,
+  FetchService,
+  IngestService,
+  NodeInfo,
+  NodeRole,
+  RemoteService,
+} from '@kafscale/cluster';
+import { NodeDirectory } from '@kafscale/front';
+import type { DirectoryNode } from '@kafscale/front';
+import type { RpcLog } from '@kafscale/rpc';
+import type { Parts } from '../process/start-process.js';
+
+interface NeighboursOptions {
+  /** The services of this process: called directly. */
+  readonly parts: Parts;
+  readonly secret: string;
+  readonly rpcLog: RpcLog;
+  readonly zone: string;
+}
+
+/** A live node of another process, with the links that have been opened to it. */
+interface Neighbour {
+  readonly info: NodeInfo;
+  readonly directoryNode: DirectoryNode;
+  /** Reads of recent segments go by a link of their own, so that they never wait behind produces. */
+  recentSegments: (IngestService & RemoteService) | undefined;
+  readonly links: RemoteService[];
+}
+
+/**
+ * The live nodes of the cluster as this process calls them: its own services directly, those of
+ * others by links that are opened when a node appears and closed when it has gone.
+ */
+export class Neighbours {
+  readonly directory = new NodeDirectory();
+  readonly #options: NeighboursOptions;
+  readonly #neighbours = new Map<number, Neighbour>();
+  #membership: ClusterMembership | null = null;
+
+  constructor(options: NeighboursOptions) {
+    this.#options = options;
+  }
+
+  /** Keeps up with the membership's view from now on. */
+  follow(membership: ClusterMembership): void {
+    this.#membership = membership;
+    membership.onView(() => this.#update());
+    this.#update();
+  }
+
+  recentSegmentsOf(nodeId: number): Pick<IngestService, 'readRecentSegment'> | undefined {
+    const { ingest } = this.#options.parts;
+    if (nodeId === this.#membership?.nodeId) return ingest;
+    const neighbour = this.#neighbours.get(nodeId);
+    if (neighbour === undefined || !neighbour.info.roles.includes('ingest')) return undefined;
+    if (neighbour.recentSegments === undefined) {
+      neighbour.recentSegments = connectIngest(this.#remote(neighbour.info), 'fetch');
+      neighbour.links.push(neighbour.recentSegments);
+    }
+    return neighbour.recentSegments;
+  }
+
+  close(): void {
+    for (const neighbour of this.#neighbours.values()) closeLinks(neighbour);
+    this.#neighbours.clear();
+  }
+
+  #update(): void {
+    const membership = this.#membership;
+    if (membership === null) return;
+    const { ingest, fetch, coordinator } = this.#options.parts;
+    const others = membership.view.nodes.filter(({ nodeId }) => nodeId !== membership.nodeId);
+    const live = new Set(others.map(({ nodeId }) => nodeId));
+    const own: DirectoryNode = {
+      nodeId: membership.nodeId,
+      zone: this.#options.zone,
+      ...(ingest && { ingest }),
+      ...(fetch && { fetch }),
+      ...(coordinator && { coordinator }),
+    };
+    for (const info of others) {
+      if (!this.#neighbours.has(info.nodeId)) this.#neighbours.set(info.nodeId, this.#meet(info));
+    }
+    const gone = [...this.#neighbours.values()].filter(({ info }) => !live.has(info.nodeId));
+    for (const { info } of gone) this.#neighbours.delete(info.nodeId);
+    const nodes = [...this.#neighbours.values()].map(({ directoryNode }) => directoryNode);
+    // The front hears of it before the links fail what was in flight on them.
+    this.directory.update([own, ...nodes]);
+    for (const neighbour of gone) closeLinks(neighbour);
+  }
+
+  #meet(info: NodeInfo): Neighbour {
+    const links: RemoteService[] = [];
+    const has = (role: NodeRole): boolean => info.internalUrl !== '' && info.roles.includes(role);
+    const kept = <Service extends RemoteService>(service: Service): Service => {
+      links.push(service);
+      return service;
+    };
+    const remote = this.#remote(info);
+    const services: {
+      ingest?: IngestService;
+      fetch?: FetchService;
+      coordinator?: CoordinatorService;
+    } = {};
+    if (has('ingest')) services.ingest = kept(connectIngest(remote, 'produce'));
+    if (has('fetch')) services.fetch = kept(connectFetch(remote));
+    if (has('coordinator')) services.coordinator = kept(connectCoordinator(remote));
+    const directoryNode = { nodeId: info.nodeId, zone: info.zone, ...services };
+    return { info, directoryNode, recentSegments: undefined, links };
+  }
+
+  #remote(info: NodeInfo): Parameters<typeof connectFetch>[0] {
+    const { rpcLog, secret } = this.#options;
+    return {
+      url: info.internalUrl,
+      secret,
+      caller: () => ({ nodeId: this.#membership?.nodeId ?? -1, role: 'neighbour' }),
+      log: rpcLog,
+    };
+  }
+}
+
+function closeLinks(neighbour: Neighbour): void {
+  for (const link of neighbour.links) link.close();
+}
