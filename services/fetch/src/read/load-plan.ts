@@ -80,7 +80,7 @@ class PlanLoads {
   }
 
   settle(patience: LoadPatience, signal: AbortSignal): Promise<void> {
-    if (this.#pending === 0) return Promise.resolve();
+    if (this.#pending === 0 || signal.aborted) return Promise.resolve();
     return new Promise((resolve) => {
       let isPatient = true;
       const done = (): void => {
