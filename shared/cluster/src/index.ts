@@ -21,3 +21,11 @@ export type {
 export type { KafkaReply, KafkaRequest, KafkaService } from './kafka-service.js';
 export type { ClusterView, NodeGrant, NodeInfo, NodeRegistration, NodeRole } from './nodes.js';
 export type { CoordinatorService, FetchService, IngestService } from './services.js';
+export { ClusterMembership } from './membership/cluster-membership.js';
+export type { ClusterMembershipOptions } from './membership/cluster-membership.js';
+export { connectCoordinator, connectFetch, connectIngest } from './remote/connect.js';
+export type { LinkClass, RemoteOptions, RemoteService } from './remote/connect.js';
+export { serveCoordinator, serveFetch, serveIngest } from './remote/serve.js';
+export { servicePaths } from './remote/service-methods.js';
+export { FeedReplica } from './replica/feed-replica.js';
+export type { FeedReplicaHealth, FeedReplicaOptions } from './replica/feed-replica.js';
