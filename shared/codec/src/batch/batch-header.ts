@@ -1,5 +1,5 @@
 import { crc32c } from '@node-rs/crc32';
-import { readInt64, writeInt64 } from '../int64.js';
+import { readInt64, writeInt64 } from '../int64-number.js';
 
 /**
  * The header of a record batch v2 (KIP-98; Kafka's DefaultRecordBatch), read and patched in place:

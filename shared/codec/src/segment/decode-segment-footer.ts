@@ -1,6 +1,6 @@
 import { limits, OperatingError } from '@kafscale/core';
 import { crc32c } from '@node-rs/crc32';
-import { readInt64 } from '../int64.js';
+import { readInt64 } from '../int64-number.js';
 import { uuidFromBytes } from '../protocol/uuid.js';
 import {
   extentEntryBytes,

@@ -1,6 +1,6 @@
 import { invariant, limits } from '@kafscale/core';
 import { crc32c } from '@node-rs/crc32';
-import { writeInt64 } from '../int64.js';
+import { writeInt64 } from '../int64-number.js';
 import { uuidToBytes } from '../protocol/uuid.js';
 import {
   extentEntryBytes,
