@@ -5,6 +5,9 @@ import type { MetadataStore } from '@kafscale/metadata';
 import { brokersOf } from './cluster/leader-choice.js';
 import type { Broker } from './cluster/leader-choice.js';
 import { ProducerIds } from './cluster/producer-ids.js';
+import { GroupManager } from './groups/group-manager.js';
+import { locateAmong } from './groups/handlers/10-find-coordinator.js';
+import { groupApis } from './groups/handlers/group-apis.js';
 import { metadataApi } from './handlers/03-metadata.js';
 import { createTopicsApi } from './handlers/19-create-topics.js';
 import { deleteTopicsApi } from './handlers/20-delete-topics.js';
@@ -57,6 +60,7 @@ class CoordinatorProcess implements Coordinator {
   readonly #owner: ShardOwner;
   readonly #keeper: LeaseKeeper;
   readonly #purge: TopicPurge;
+  readonly #groups: GroupManager;
   readonly #apis: ReadonlyMap<number, KafkaApi>;
   #view: ClusterView | null = null;
 
@@ -70,9 +74,18 @@ class CoordinatorProcess implements Coordinator {
       log,
       metrics,
       onDoubt: () => this.#keeper.doubt(),
+      onOwnership: () => this.#groups.ownershipChanged(),
     });
     const owner = this.#owner;
     this.#keeper = new LeaseKeeper({ store, owner, shardId, instanceId, log, metrics });
+    this.#groups = new GroupManager({
+      store,
+      ownership: owner,
+      log,
+      clock,
+      onLeaseLost: () => this.#keeper.doubt(),
+      settings: { initialRebalanceDelayMs: options.groupInitialRebalanceDelayMs },
+    });
     this.#purge = new TopicPurge(store, () => this.#owner.lease, log);
     this.#apis = this.#assembleApis(options);
   }
@@ -87,10 +100,11 @@ class CoordinatorProcess implements Coordinator {
   }
 
   beginDrain(): void {
-    // groups
+    this.#groups.close();
   }
 
   async close(): Promise<void> {
+    this.#groups.close();
     await this.#purge.close();
     await this.#keeper.close();
   }
@@ -156,6 +170,11 @@ class CoordinatorProcess implements Coordinator {
       initProducerIdApi(() => producerIds.next()),
       describeConfigsApi({ topics, brokers, brokerConfigs }),
       describeClusterApi(brokers, clusterId),
+      ...groupApis({
+        manager: this.#groups,
+        topics,
+        locateCoordinator: locateAmong(brokers),
+      }),
     ];
     const table = new Map(apis.map((api) => [api.apiKey, api]));
     invariant(table.size === apis.length, 'one handler per API');

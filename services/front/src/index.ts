@@ -11,5 +11,5 @@ export type {
   Observer,
 } from './front-metrics.js';
 export { NodeDirectory } from './node-directory.js';
-export type { DirectoryNode } from './node-directory.js';
+export type { DirectoryNode, ServingRole } from './node-directory.js';
 export type { ServiceDirectory, ServiceHandle } from './service-directory.js';

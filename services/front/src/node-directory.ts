@@ -9,9 +9,11 @@ export interface DirectoryNode {
   readonly ingest?: KafkaService;
   readonly fetch?: KafkaService;
   readonly coordinator?: KafkaService;
+  /** Whether it can be reached right now; left out for services of this process. */
+  readonly isUp?: (role: ServingRole) => boolean;
 }
 
-type ServingRole = 'ingest' | 'fetch' | 'coordinator';
+export type ServingRole = 'ingest' | 'fetch' | 'coordinator';
 
 /** The directory over a list of live nodes: {@link NodeDirectory.update} with every cluster view. */
 export class NodeDirectory implements ServiceDirectory {
@@ -50,15 +52,20 @@ export class NodeDirectory implements ServiceDirectory {
     return () => this.#listeners.delete(listener);
   }
 
-  /** In turn over the nodes of the zone, or over all when the zone has none. */
+  /**
+   * In turn over the nodes of the zone, or over all when the zone has none. A node that died a moment
+   * ago is still on the list, so those that can be reached come first.
+   */
   #choose(
     role: ServingRole,
     zone: string | null,
     avoid: ReadonlySet<number> | undefined,
   ): ServiceHandle | null {
     const able = this.#nodes.filter((node) => node[role] && avoid?.has(node.nodeId) !== true);
-    const near = able.filter((node) => node.zone === zone);
-    const candidates = near.length > 0 ? near : able;
+    const reached = able.filter((node) => node.isUp?.(role) !== false);
+    const usable = reached.length > 0 ? reached : able;
+    const near = usable.filter((node) => node.zone === zone);
+    const candidates = near.length > 0 ? near : usable;
     const node = candidates[this.#turn % candidates.length];
     const service = node?.[role];
     if (node === undefined || service === undefined) return null;

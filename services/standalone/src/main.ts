@@ -1,4 +1,4 @@
-import { runCli } from './cli/run-cli.js';
+import { runCli } from './cli/index.js';
 import { runRoles } from './process/run-roles.js';
 
 process.exitCode = await runCli({

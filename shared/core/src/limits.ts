@@ -150,4 +150,5 @@ export const limits = {
 
   // Shutdown
   drainMsMax: 30_000,
+  shutdownMsMax: 60_000,
 } as const;

@@ -27,6 +27,8 @@ export interface ShardOwnerOptions {
   readonly metrics: CoordinatorMetrics;
   /** A write found the lease lost, or could not tell what became of it. */
   readonly onDoubt: () => void;
+  /** The shard is owned under another epoch than before, or not any more. */
+  readonly onOwnership: () => void;
 }
 
 /** What the owner holds in memory, for one lease epoch. */
@@ -79,6 +81,7 @@ export class ShardOwner implements TopicAdmin {
     };
     if (before !== undefined) feed.adopt(before);
     this.#options.log.info({ epoch: lease.epoch, topics: records.length }, 'shard owned');
+    this.#options.onOwnership();
   }
 
   /** A renewal that was under way when doubt arose must not restore trust: only `own` does. */
@@ -93,6 +96,7 @@ export class ShardOwner implements TopicAdmin {
     const owned = this.#owned;
     this.#owned = null;
     owned?.feed.close(reason);
+    this.#options.onOwnership();
   }
 
   /** Waits for the writes that are under way. */

@@ -11,9 +11,10 @@ export async function startCoordinator(options: {
   log: Logger;
   metrics: Metrics;
   closers: Closers;
+  onLost: (error: Error) => void;
 }): Promise<Coordinator> {
   const { closers, config, log, metrics } = options;
-  const { ownerInstanceId, store } = await openMetadata(config, log, closers);
+  const { ownerInstanceId, store } = await openMetadata(options);
   const coordinator = createCoordinator({
     store,
     instanceId: ownerInstanceId,

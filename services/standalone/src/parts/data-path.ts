@@ -6,9 +6,8 @@ import type { ClosableFetchService } from '@kafscale/fetch';
 import { createIngestService, registerIngestMetrics } from '@kafscale/ingest';
 import type { Ingest } from '@kafscale/ingest';
 import { openObjectStore } from '@kafscale/storage';
-import type { ObjectStoreOptions } from '@kafscale/storage';
 import type { Logger, Metrics } from '@kafscale/telemetry';
-import { softwareVersion } from '../version.js';
+import { objectStoreOptions, softwareVersion } from '../cli/index.js';
 import type { Neighbours } from './neighbours.js';
 import type { NodeIdentity } from './node-identity.js';
 
@@ -46,7 +45,7 @@ export async function startIngest(context: PartContext): Promise<Ingest> {
     bytesInFlightMax: limits.ingestBytesInFlightMax,
     recentBytesMax: limits.recentSegmentsBytesMax,
     sealThreads: limits.sealThreads,
-    softwareVersion,
+    softwareVersion: `kafscale ${softwareVersion()}`,
     clock: systemClock,
     log,
     metrics: registerIngestMetrics(metrics),
@@ -67,13 +66,4 @@ export async function startFetch(context: PartContext): Promise<ClosableFetchSer
     metrics: registerFetchMetrics(metrics),
     limits: { blockCacheBytes: config.blockCacheBytes },
   });
-}
-
-function objectStoreOptions(config: Config): ObjectStoreOptions {
-  const { s3Endpoint, s3PathStyle, s3Region } = config;
-  return {
-    pathStyle: s3PathStyle,
-    ...(s3Endpoint !== undefined && { endpoint: s3Endpoint }),
-    ...(s3Region !== undefined && { region: s3Region }),
-  };
 }

@@ -14,18 +14,21 @@ export interface Metadata {
 }
 
 /** The metadata store that the configuration names, or an embedded one under the data dir. */
-export async function openMetadata(
-  config: Config,
-  log: Logger,
-  closers: Closers,
-): Promise<Metadata> {
+export async function openMetadata(options: {
+  config: Config;
+  log: Logger;
+  closers: Closers;
+  /** The embedded server died or was taken by another process: this one can't go on. */
+  onLost: (error: Error) => void;
+}): Promise<Metadata> {
+  const { closers, config, log, onLost } = options;
   if (config.metadataUrl !== undefined) {
     const store = await openMetadataStore({ url: config.metadataUrl });
     closers.add('metadata store', () => store.close());
     return { store, ownerInstanceId: randomUUID() };
   }
   const dataDir = join(config.dataDir, 'postgres');
-  const postgres = await startEmbeddedPostgres({ dataDir, log });
+  const postgres = await startEmbeddedPostgres({ dataDir, log, onLost });
   closers.add('embedded PostgreSQL', () => postgres.stop('fast'));
   const store = await openMetadataStore({ url: postgres.url });
   closers.add('metadata store', () => store.close());

@@ -1,20 +1,19 @@
 import { connectCoordinator, connectFetch, connectIngest } from '@kafscale/cluster';
 import type {
   ClusterMembership,
-  CoordinatorService,
-  FetchService,
   IngestService,
+  KafkaService,
   NodeInfo,
-  NodeRole,
+  RemoteOptions,
   RemoteService,
 } from '@kafscale/cluster';
 import { NodeDirectory } from '@kafscale/front';
-import type { DirectoryNode } from '@kafscale/front';
+import type { DirectoryNode, ServingRole } from '@kafscale/front';
 import type { RpcLog } from '@kafscale/rpc';
 import type { Parts } from '../process/start-process.js';
 
 interface NeighboursOptions {
-  /** The services of this process: called directly. */
+  /** The services of this process: called directly, and preferred to all others. */
   readonly parts: Parts;
   readonly secret: string;
   readonly rpcLog: RpcLog;
@@ -51,6 +50,7 @@ export class Neighbours {
     this.#update();
   }
 
+  /** Undefined as well while the node can't be reached: the object store has the same bytes. */
   recentSegmentsOf(nodeId: number): Pick<IngestService, 'readRecentSegment'> | undefined {
     const { ingest } = this.#options.parts;
     if (nodeId === this.#membership?.nodeId) return ingest;
@@ -60,7 +60,7 @@ export class Neighbours {
       neighbour.recentSegments = connectIngest(this.#remote(neighbour.info), 'fetch');
       neighbour.links.push(neighbour.recentSegments);
     }
-    return neighbour.recentSegments;
+    return neighbour.recentSegments.isUp ? neighbour.recentSegments : undefined;
   }
 
   close(): void {
@@ -71,9 +71,15 @@ export class Neighbours {
   #update(): void {
     const membership = this.#membership;
     if (membership === null) return;
-    const { ingest, fetch, coordinator } = this.#options.parts;
     const others = membership.view.nodes.filter(({ nodeId }) => nodeId !== membership.nodeId);
     const live = new Set(others.map(({ nodeId }) => nodeId));
+    for (const info of others) {
+      if (!this.#neighbours.has(info.nodeId)) this.#neighbours.set(info.nodeId, this.#meet(info));
+    }
+    const gone = [...this.#neighbours.values()].filter(({ info }) => !live.has(info.nodeId));
+    for (const { info } of gone) this.#neighbours.delete(info.nodeId);
+    const nodes = [...this.#neighbours.values()].map(({ directoryNode }) => directoryNode);
+    const { coordinator, fetch, ingest } = this.#options.parts;
     const own: DirectoryNode = {
       nodeId: membership.nodeId,
       zone: this.#options.zone,
@@ -81,38 +87,33 @@ export class Neighbours {
       ...(fetch && { fetch }),
       ...(coordinator && { coordinator }),
     };
-    for (const info of others) {
-      if (!this.#neighbours.has(info.nodeId)) this.#neighbours.set(info.nodeId, this.#meet(info));
-    }
-    const gone = [...this.#neighbours.values()].filter(({ info }) => !live.has(info.nodeId));
-    for (const { info } of gone) this.#neighbours.delete(info.nodeId);
-    const nodes = [...this.#neighbours.values()].map(({ directoryNode }) => directoryNode);
     // The front hears of it before the links fail what was in flight on them.
     this.directory.update([own, ...nodes]);
     for (const neighbour of gone) closeLinks(neighbour);
   }
 
+  /** Opens links only for the roles that this process calls and does not have itself. */
   #meet(info: NodeInfo): Neighbour {
-    const links: RemoteService[] = [];
-    const has = (role: NodeRole): boolean => info.internalUrl !== '' && info.roles.includes(role);
-    const kept = <Service extends RemoteService>(service: Service): Service => {
-      links.push(service);
-      return service;
-    };
+    const { parts } = this.#options;
     const remote = this.#remote(info);
-    const services: {
-      ingest?: IngestService;
-      fetch?: FetchService;
-      coordinator?: CoordinatorService;
-    } = {};
-    if (has('ingest')) services.ingest = kept(connectIngest(remote, 'produce'));
-    if (has('fetch')) services.fetch = kept(connectFetch(remote));
-    if (has('coordinator')) services.coordinator = kept(connectCoordinator(remote));
-    const directoryNode = { nodeId: info.nodeId, zone: info.zone, ...services };
-    return { info, directoryNode, recentSegments: undefined, links };
+    const links = new Map<ServingRole, KafkaService & RemoteService>();
+    const calls = (role: ServingRole): boolean =>
+      parts.hasFront && parts[role] === undefined && info.roles.includes(role);
+    if (info.internalUrl !== '') {
+      if (calls('ingest')) links.set('ingest', connectIngest(remote, 'produce'));
+      if (calls('fetch')) links.set('fetch', connectFetch(remote));
+      if (calls('coordinator')) links.set('coordinator', connectCoordinator(remote));
+    }
+    const directoryNode: DirectoryNode = {
+      nodeId: info.nodeId,
+      zone: info.zone,
+      ...Object.fromEntries(links),
+      isUp: (role) => links.get(role)?.isUp === true,
+    };
+    return { info, directoryNode, recentSegments: undefined, links: [...links.values()] };
   }
 
-  #remote(info: NodeInfo): Parameters<typeof connectFetch>[0] {
+  #remote(info: NodeInfo): RemoteOptions {
     const { rpcLog, secret } = this.#options;
     return {
       url: info.internalUrl,

@@ -1,5 +1,5 @@
 import type { Config } from '@kafscale/config';
-import type { ServiceName } from '../cli/command.js';
+import type { ServiceName } from '../cli/index.js';
 import type { StartedProcess } from './start-process.js';
 
 /** What a person at a terminal wants to know once it runs. */

@@ -1,7 +1,7 @@
 import { checkInternalListener } from '@kafscale/config';
 import { limits } from '@kafscale/core';
 import { createLogger } from '@kafscale/telemetry';
-import type { CommandContext, ServiceName } from '../cli/command.js';
+import type { CommandContext, ServiceName } from '../cli/index.js';
 import { Closers } from './closers.js';
 import { greeting } from './greeting.js';
 import { startProcess } from './start-process.js';
@@ -15,36 +15,51 @@ export async function runRoles(command: ServiceName, context: CommandContext): P
     format: config.logFormat,
     fields: { service: command },
   });
-  const stopping = stopSignal();
+  const stop = stopSignal();
   const closers = new Closers(log);
+  let lost: Error | null = null;
+  const onLost = (error: Error): void => {
+    lost = error;
+    log.fatal({ err: error }, 'the process can not go on');
+    stop.ask('lost');
+  };
   try {
-    const started = await startProcess({ command, config, log, closers });
+    const started = await startProcess({ command, config, log, closers, onLost });
     context.stdout.write(greeting(command, config, started));
-    const reason = await stopping;
+    const reason = await stop.asked;
     log.info({ reason }, 'stopping');
     const watchdog = setTimeout(() => {
-      log.error({ drainMsMax: limits.drainMsMax }, 'the drain takes too long; exiting');
+      log.error({ shutdownMsMax: limits.shutdownMsMax }, 'the shutdown takes too long; exiting');
       process.exit(1);
-    }, limits.drainMsMax + limits.drainMsMax);
+    }, limits.shutdownMsMax);
     watchdog.unref();
     started.beginDrain();
   } finally {
     await closers.closeAll();
   }
   log.info({}, 'stopped');
-  return 0;
+  return lost === null ? 0 : 1;
 }
 
-/** Resolves at the first SIGINT or SIGTERM; the second one ends the process at once. */
-function stopSignal(): Promise<string> {
-  return new Promise((resolve) => {
-    let asked = false;
-    const onSignal = (signal: string): void => {
-      if (asked) process.exit(130);
-      asked = true;
-      resolve(signal);
-    };
-    process.on('SIGINT', onSignal);
-    process.on('SIGTERM', onSignal);
+interface StopSignal {
+  /** Resolves at the first SIGINT or SIGTERM, or when asked. */
+  readonly asked: Promise<string>;
+  ask(reason: string): void;
+}
+
+/** The second signal ends the process at once. */
+function stopSignal(): StopSignal {
+  let ask: (reason: string) => void = () => undefined;
+  const asked = new Promise<string>((resolve) => {
+    ask = resolve;
   });
+  let signals = 0;
+  const onSignal = (signal: string): void => {
+    signals += 1;
+    if (signals > 1) process.exit(130);
+    ask(signal);
+  };
+  process.on('SIGINT', onSignal);
+  process.on('SIGTERM', onSignal);
+  return { asked, ask };
 }

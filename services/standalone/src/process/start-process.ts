@@ -20,7 +20,7 @@ import { HealthState, Metrics, startHttpServer } from '@kafscale/telemetry';
 import type { Logger } from '@kafscale/telemetry';
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
-import type { ServiceName } from '../cli/command.js';
+import type { ServiceName } from '../cli/index.js';
 import { startCoordinator } from '../parts/coordinator.js';
 import { startFetch, startIngest } from '../parts/data-path.js';
 import { startFrontOf } from '../parts/front.js';
@@ -44,6 +44,8 @@ interface StartOptions {
   readonly config: Config;
   readonly log: Logger;
   readonly closers: Closers;
+  /** Something that the process can't be without is gone. */
+  readonly onLost: (error: Error) => void;
 }
 
 const rolesOf: { readonly [Name in ServiceName]: readonly NodeRole[] } = {
@@ -56,6 +58,7 @@ const rolesOf: { readonly [Name in ServiceName]: readonly NodeRole[] } = {
 
 /** The parts that a process may have, as they come to life. */
 export interface Parts {
+  readonly hasFront: boolean;
   coordinator?: Coordinator;
   ingest?: Ingest;
   fetch?: ClosableFetchService;
@@ -67,7 +70,7 @@ export interface Parts {
  * there. What has started is in `closers`, also when a later step fails.
  */
 export async function startProcess(options: StartOptions): Promise<StartedProcess> {
-  const { closers, command, config, log } = options;
+  const { closers, command, config, log, onLost } = options;
   const roles = new Set(rolesOf[command]);
   const metrics = new Metrics();
   const health = new HealthState();
@@ -77,7 +80,7 @@ export async function startProcess(options: StartOptions): Promise<StartedProces
 
   const secret = await clusterSecret(config, command);
   const rpcLog: RpcLog = (level, message, fields) => log[level](fields, message);
-  const parts: Parts = {};
+  const parts: Parts = { hasFront: roles.has('front') };
   const identity = new NodeIdentity();
   const coordinator = await coordinatorOf();
 
@@ -123,7 +126,7 @@ export async function startProcess(options: StartOptions): Promise<StartedProces
 
   async function coordinatorOf(): Promise<CoordinatorService> {
     if (roles.has('coordinator')) {
-      const own = await startCoordinator({ config, log, metrics, closers });
+      const own = await startCoordinator({ config, log, metrics, closers, onLost });
       parts.coordinator = own;
       health.addCheck('coordinator', () => (own.ready() ? undefined : 'it does not own the shard'));
       return own;
