@@ -55,6 +55,7 @@ export const limits = {
 
   // Read path
   blockCacheBytes: 128 * MiB,
+  catchUpCacheShare: 0.5,
   feedBacklogBytesMax: 64 * MiB,
   hotIndexExtentsPerPartitionMax: 1024,
   recordsDecompressedBytesMax: 128 * MiB, // of one batch; Kafka has no bound
