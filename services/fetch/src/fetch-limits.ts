@@ -4,8 +4,8 @@ import { limits } from '@kafscale/core';
 export interface FetchLimits {
   /** Memory of the block cache. */
   readonly blockCacheBytes: number;
-  /** The part of it that lagging readers keep when the others need room. */
-  readonly catchUpCacheBytes: number;
+  /** The part of it, up to 1, that lagging readers keep when the others need room. */
+  readonly catchUpCacheShare: number;
   /** Per kind of reader (tail, catching up): bytes being loaded and assembled for responses. */
   readonly fetchBytesInFlightMax: number;
   readonly fetchResponseBytesMax: number;
@@ -35,7 +35,7 @@ export interface FetchLimits {
 
 export const defaultFetchLimits: FetchLimits = {
   blockCacheBytes: limits.blockCacheBytes,
-  catchUpCacheBytes: Math.floor(limits.blockCacheBytes / 2),
+  catchUpCacheShare: limits.catchUpCacheShare,
   fetchBytesInFlightMax: limits.fetchBytesInFlightMax,
   fetchResponseBytesMax: limits.fetchResponseBytesMax,
   fetchWaitMsMax: limits.fetchWaitMsMax,

@@ -166,7 +166,7 @@ function createLoader(options: FetchServiceOptions, bounds: FetchLimits): BlockL
   const { store, recentSegments, log, metrics, clock = systemClock } = options;
   const cache = new BlockCache({
     bytesMax: bounds.blockCacheBytes,
-    catchUpBytesMax: bounds.catchUpCacheBytes,
+    catchUpBytesMax: Math.floor(bounds.blockCacheBytes * bounds.catchUpCacheShare),
   });
   const queue = new LoadQueue<LoadResult>({
     lengthMax: bounds.coalescedReadBytesMax,

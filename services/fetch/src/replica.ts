@@ -1,13 +1,13 @@
 import type { CoordinatorService, FeedMessage, PartitionHead, TopicState } from '@kafscale/cluster';
 
 /**
- * What reading needs of the replica of the coordinator's state. Heads are as of the last applied
- * feed message.
+ * What reading needs of the replica of the coordinator's state (FeedReplica is one). Heads are as
+ * of the last applied feed message.
  */
 export interface FetchReplica {
   topicByName(name: string): TopicState | undefined;
   topicById(topicId: string): TopicState | undefined;
-  /** Undefined: there is no such partition, or not any more. */
+  /** Moves in place: copy what is kept. Undefined: no such partition, or not any more. */
   head(partitionId: number): PartitionHead | undefined;
   /**
    * The read index: resolves when everything that was committed before the call has been applied.

@@ -153,7 +153,7 @@ describe('limits', () => {
       for (const [partition, answer] of answers)
         if (answer.records!.length > 0) served.push(partition);
     }
-    expect(served.sort()).toEqual([0, 1, 2, 3, 4]);
+    expect(served.sort((left, right) => left - right)).toEqual([0, 1, 2, 3, 4]);
   });
 
   it('lets no partition starve behind one with larger batches', async () => {

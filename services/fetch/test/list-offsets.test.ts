@@ -33,8 +33,13 @@ async function listOffset(
   const reply = await world.call(apis.listOffsets.key, version, body);
   if (reply.kind !== 'response') throw new Error(reply.kind);
   const response = listOffsetsResponse.decode(Buffer.concat(reply.chunks), version);
-  const { errorCode, offset, leaderEpoch, timestamp: found } = response.topics[0]!.partitions[0]!;
-  return { errorCode, offset, timestamp: found, leaderEpoch };
+  const {
+    errorCode,
+    offset,
+    leaderEpoch,
+    timestamp: answered,
+  } = response.topics[0]!.partitions[0]!;
+  return { errorCode, offset, timestamp: answered, leaderEpoch };
 }
 
 function at(...timestamps: number[]): BatchSpec {

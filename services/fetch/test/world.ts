@@ -49,7 +49,7 @@ export interface ModelBatch {
 }
 
 interface ModelPartition {
-  head: PartitionHead;
+  readonly head: PartitionHead;
   readonly rows: Extent[];
   readonly batches: ModelBatch[];
 }
@@ -199,8 +199,8 @@ export class World {
   }
 
   setHead(partitionId: number, change: Partial<PartitionHead>): void {
-    const partition = this.model(partitionId);
-    partition.head = { ...partition.head, ...change };
+    // In place, as the replica does: whoever keeps a head beyond a wait keeps another one.
+    Object.assign(this.model(partitionId).head, change);
   }
 
   advanceLogStart(partitionId: number, logStartOffset: number): void {

@@ -2,7 +2,7 @@ import type { Extent } from '@kafscale/cluster';
 import { OperatingError } from '@kafscale/core';
 import type { HotIndex } from './hot-index.js';
 import { Gate } from '../gate.js';
-import type { RangeCache } from './range-cache.js';
+import { lastAtOrBefore, type RangeCache } from './range-cache.js';
 
 /** An extent as a reader plans with it. */
 export interface FoundExtent {
@@ -22,6 +22,8 @@ export interface ExtentWish {
   readonly bytes: number;
   /** Bytes of the extent from `offset` on, as far as is known. */
   readonly sizeOf: (extent: Extent, offset: number) => number;
+  /** Consecutive extents that the caller has looked up itself: the cache may have lost them. */
+  readonly lookedUp?: readonly Extent[];
 }
 
 export interface ExtentFinding {
@@ -94,7 +96,8 @@ export class ExtentIndex {
           position++;
         }
       } else {
-        for (const extent of ranges.find(wish.partitionId, offset) ?? []) {
+        const cached = ranges.find(wish.partitionId, offset);
+        for (const extent of cached ?? from(wish.lookedUp ?? [], offset)) {
           if (!take(extent, 0, false)) break;
         }
       }
@@ -175,4 +178,10 @@ export class ExtentIndex {
     }
     return rows;
   }
+}
+
+/** The extents from the one that holds `offset` on; none if none does. */
+function from(extents: readonly Extent[], offset: number): readonly Extent[] {
+  const first = lastAtOrBefore(extents, offset);
+  return (extents[first]?.nextOffset ?? -1) > offset ? extents.slice(first) : [];
 }

@@ -40,10 +40,11 @@ export class RangeCache {
     return first === 0 ? range.extents : range.extents.slice(first);
   }
 
-  insert(partitionId: number, extents: readonly Extent[]): void {
+  insert(partitionId: number, found: readonly Extent[]): void {
+    const extents = found.length > this.#extentsMax ? found.slice(0, this.#extentsMax) : found;
     const first = extents[0];
     const last = extents.at(-1);
-    if (first === undefined || last === undefined || extents.length > this.#extentsMax) return;
+    if (first === undefined || last === undefined) return;
     const { baseOffset } = first;
     const { nextOffset } = last;
     const ranges = this.#ranges.get(partitionId) ?? [];
@@ -93,7 +94,10 @@ export class RangeCache {
 }
 
 /** Position of the last element whose baseOffset is at or before `offset`, or −1. */
-function lastAtOrBefore(list: readonly { readonly baseOffset: number }[], offset: number): number {
+export function lastAtOrBefore(
+  list: readonly { readonly baseOffset: number }[],
+  offset: number,
+): number {
   let low = 0;
   let high = list.length - 1;
   while (low <= high) {

@@ -83,7 +83,9 @@ function findHead(
   partitionIndex: number,
 ): PartitionHead | undefined {
   const found = replica.topicByName(topicName)?.partitions[partitionIndex];
-  return found === undefined ? undefined : replica.head(found.partitionId);
+  const head = found === undefined ? undefined : replica.head(found.partitionId);
+  // A copy: the replica moves its heads in place, and a search takes a while.
+  return head === undefined ? undefined : { ...head };
 }
 
 type AnswerTools = ListOffsetsCall & HandlerContext;

@@ -13,7 +13,7 @@ export interface FetchPartition {
   /** −1: there is no such partition. */
   readonly partitionId: number;
   errorCode: number;
-  /** As the answer will say it: log start, high watermark. */
+  /** As judged, and as the answer will say it: log start, high watermark. */
   head: PartitionHead | null;
   /** Set when there are records at the fetch offset. */
   read: PartitionRead | null;
@@ -36,7 +36,7 @@ export function judgePartition(
   partition: FetchPartition,
   replicaId: number,
 ): void {
-  const head = replica.head(partition.partitionId) ?? null;
+  const head = copyHead(replica, partition.partitionId);
   partition.head = head;
   partition.read = null;
   partition.errorCode = judge(head, partition.requested, replicaId);
@@ -85,5 +85,11 @@ export function applyRecords(
   partition.records = result.chunks;
   if (result.failure === null) return;
   partition.errorCode = readFailureCode(replica, result.read, result.failure);
-  partition.head = replica.head(partition.partitionId) ?? null;
+  partition.head = copyHead(replica, partition.partitionId);
+}
+
+/** The replica moves its heads in place. */
+function copyHead(replica: FetchReplica, partitionId: number): PartitionHead | null {
+  const head = replica.head(partitionId);
+  return head === undefined ? null : { ...head };
 }

@@ -15,7 +15,8 @@ export async function readIndex(context: HandlerContext, signal: AbortSignal): P
   } catch (error) {
     if (signal.aborted) return errorCodes.NOT_LEADER_OR_FOLLOWER;
     if (!isOperatingError(error)) throw error;
-    context.log.warn({ code: error.code }, 'no read index');
+    // Every waiting client has one of these; that the feed is interrupted is said by the replica.
+    context.log.debug({ code: error.code }, 'no read index');
     return errorCodes.NOT_LEADER_OR_FOLLOWER;
   } finally {
     context.metrics.observe('fetch_barrier_seconds', context.clock.monotonicMs() - startMs);

@@ -1,7 +1,7 @@
 import type { Extent } from '@kafscale/cluster';
 import { ByteBudget, describeError, isOperatingError } from '@kafscale/core';
 import type { BlockLoader } from '../blocks/block-loader.js';
-import type { ExtentIndex } from '../extents/extent-index.js';
+import type { ExtentFinding, ExtentIndex, ExtentWish } from '../extents/extent-index.js';
 import type { FetchMetrics } from '../metrics.js';
 import { type LoadedPlan, type LoadPatience, loadPlans, unloadedBytes } from './load-plan.js';
 import type { ReadFailure } from './partition-outcome.js';
@@ -40,6 +40,11 @@ export interface PartitionRecords {
   readonly failure: ReadFailure | null;
 }
 
+interface FoundRows {
+  readonly kind: 'rows';
+  readonly rows: readonly [Extent, ...Extent[]];
+}
+
 /** Each round brings at least one more lookup's worth of extents of every partition. */
 const lookupRoundsMax = 16;
 
@@ -61,18 +66,19 @@ export class LogReader {
     const failures = new Map<PartitionRead, ReadFailure>();
     // Where the index could not be read on behind readable records: the next request's business.
     const ends = new Map<PartitionRead, number>();
+    const lookedUp = new Map<PartitionRead, Extent[]>();
     for (let round = 0; ; round++) {
       const hopeful = reads.filter((read) => !failures.has(read));
       const plan = planReads(hopeful, bytesMax, (read, bytes) => {
         const endOffset = ends.get(read) ?? read.highWatermark;
-        return this.#collect({ ...read, endOffset, bytes });
+        return this.#collect({ ...read, endOffset, bytes, lookedUp: lookedUp.get(read) ?? [] });
       });
       if (plan.missing.length === 0 || round === lookupRoundsMax) return { plan, failures };
       await Promise.all(
         plan.missing.map(async ({ read, offset }) => {
-          const failure = await this.#lookUp(read.partitionId, offset);
-          if (failure === null) return;
-          if (offset === read.offset) failures.set(read, failure);
+          const found = await this.#lookUp(read.partitionId, offset);
+          if (found.kind === 'rows') appendRows(lookedUp, read, found.rows);
+          else if (offset === read.offset) failures.set(read, found);
           else ends.set(read, offset);
         }),
       );
@@ -135,36 +141,30 @@ export class LogReader {
     if (loader.isBad(gone)) return loaded;
     const { partitionId, offset } = plan.read;
     index.invalidate(partitionId);
-    if ((await this.#lookUp(partitionId, offset)) !== null) return loaded;
-    const found = this.#collect({ partitionId, offset, endOffset: offset + 1, bytes: 1 });
-    const now = found.extents[0]?.extent;
-    if (now === undefined) return loaded;
+    const found = await this.#lookUp(partitionId, offset);
+    if (found.kind !== 'rows') return loaded;
+    const [now] = found.rows;
     if (now.segmentId === gone.segmentId && now.position === gone.position) {
       loader.reportLost(gone, failure.reason);
       return loaded;
     }
-    const again = { read: plan.read, extents: found.extents };
+    const again = { read: plan.read, extents: [{ extent: now, arrival: 0, isTail: false }] };
     const [second] = await loadPlans([again], loader, patience, signal);
     return second ?? loaded;
   }
 
-  async #lookUp(partitionId: number, offset: number): Promise<ReadFailure | null> {
+  async #lookUp(partitionId: number, offset: number): Promise<FoundRows | ReadFailure> {
     this.#options.metrics.count('fetch_index_lookups_total');
     try {
-      const rows = await this.#options.index.lookUp(partitionId, offset);
-      return rows.length > 0 ? null : { kind: 'noRow' };
+      const [first, ...others] = await this.#options.index.lookUp(partitionId, offset);
+      return first === undefined ? { kind: 'noRow' } : { kind: 'rows', rows: [first, ...others] };
     } catch (error) {
       if (!isOperatingError(error)) throw error;
       return { kind: 'index', reason: describeError(error) };
     }
   }
 
-  #collect(wish: {
-    readonly partitionId: number;
-    readonly offset: number;
-    readonly endOffset: number;
-    readonly bytes: number;
-  }): ReturnType<ExtentIndex['collect']> {
+  #collect(wish: Omit<ExtentWish, 'sizeOf'>): ExtentFinding {
     const sizeOf = (extent: Extent, offset: number): number => this.#sizeFrom(extent, offset);
     return this.#options.index.collect({ ...wish, sizeOf });
   }
@@ -177,6 +177,19 @@ export class LogReader {
     const { baseOffset, nextOffset, length } = extent;
     return Math.ceil((length * (nextOffset - offset)) / (nextOffset - baseOffset));
   }
+}
+
+function appendRows(
+  lookedUp: Map<PartitionRead, Extent[]>,
+  read: PartitionRead,
+  rows: readonly Extent[],
+): void {
+  const known = lookedUp.get(read) ?? [];
+  // Rows were swapped meanwhile, or the cache had some in between: what follows on is kept.
+  const end = known.at(-1)?.nextOffset ?? 0;
+  if (known.length === 0 || rows[0]?.baseOffset === end) known.push(...rows);
+  else known.splice(0, known.length, ...rows);
+  lookedUp.set(read, known);
 }
 
 /** Applies the exact limits now that the batches are known. */
