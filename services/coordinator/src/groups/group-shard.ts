@@ -219,11 +219,11 @@ export class GroupShard {
     while (!signal.aborted) {
       try {
         const groupIds = await store.groupsWithMembers(afterGroupId, limits.groupLoadPageMax);
-        if (groupIds.length === 0) return;
         for (const groupId of groupIds) {
           await this.#resume(groupId);
           afterGroupId = groupId;
         }
+        if (groupIds.length < limits.groupLoadPageMax) return;
       } catch (error) {
         if (!isOperatingError(error)) throw error;
         log.warn({ code: error.code, afterGroupId }, 'groups are not all loaded yet');
