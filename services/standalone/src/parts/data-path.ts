@@ -1,26 +1,11 @@
-import type { CoordinatorService, FeedReplica } from '@kafscale/cluster';
-import type { Config } from '@kafscale/config';
 import { limits, systemClock } from '@kafscale/core';
 import { createFetchService, registerFetchMetrics } from '@kafscale/fetch';
 import type { ClosableFetchService } from '@kafscale/fetch';
 import { createIngestService, registerIngestMetrics } from '@kafscale/ingest';
 import type { Ingest } from '@kafscale/ingest';
 import { openObjectStore } from '@kafscale/storage';
-import type { Logger, Metrics } from '@kafscale/telemetry';
 import { objectStoreOptions, softwareVersion } from '../cli/index.js';
-import type { Neighbours } from './neighbours.js';
-import type { NodeIdentity } from './node-identity.js';
-
-/** What the parts of a process share. */
-export interface PartContext {
-  readonly config: Config;
-  readonly log: Logger;
-  readonly metrics: Metrics;
-  readonly coordinator: CoordinatorService;
-  readonly identity: NodeIdentity;
-  readonly replica: FeedReplica;
-  readonly neighbours: Neighbours;
-}
+import type { PartContext } from './part-context.js';
 
 /** Fails when the object store can't be used. */
 export async function startIngest(context: PartContext): Promise<Ingest> {

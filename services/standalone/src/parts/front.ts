@@ -1,7 +1,7 @@
 import { limits } from '@kafscale/core';
 import { startFront } from '@kafscale/front';
 import type { Front } from '@kafscale/front';
-import type { PartContext } from './data-path.js';
+import type { PartContext } from './part-context.js';
 
 export function startFrontOf(context: PartContext): Promise<Front> {
   const { config, log, metrics, neighbours } = context;

@@ -1,6 +1,9 @@
-import { OperatingError, describeError } from '@kafscale/core';
+import type { Config } from '@kafscale/config';
+import { describeError, OperatingError } from '@kafscale/core';
+import { randomBytes } from 'node:crypto';
 import { mkdir, open, readFile, rename } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { dirname, join } from 'node:path';
+import type { ServiceName } from '../cli/index.js';
 
 /** The text in the file, made once with `make` and readable by nobody else. */
 export async function keptSecret(path: string, make: () => string): Promise<string> {
@@ -23,6 +26,14 @@ export async function keptSecret(path: string, make: () => string): Promise<stri
     throw unusable(path, error);
   }
   return text;
+}
+
+/** Standalone makes a secret of its own, so that other roles can join it by configuration alone. */
+export async function clusterSecret(config: Config, command: ServiceName): Promise<string> {
+  if (config.clusterSecret !== undefined) return config.clusterSecret;
+  if (command !== 'standalone') return '';
+  const file = join(config.dataDir, 'cluster-secret');
+  return keptSecret(file, () => randomBytes(24).toString('base64url'));
 }
 
 function unusable(path: string, cause: unknown): OperatingError {
