@@ -23,7 +23,8 @@ export class NodeIdentity {
   }
 
   #registered(): ClusterMembership {
-    invariant(this.membership !== null, 'the process has registered');
-    return this.membership;
+    const { membership } = this;
+    invariant(membership !== null && membership.nodeId >= 0, 'the process has registered');
+    return membership;
   }
 }

@@ -103,6 +103,8 @@ class ProcessStarter {
     const coordinator = await this.#coordinator(secret);
     const neighbours = new Neighbours({ parts: this.#parts, secret, rpcLog, zone: config.zone });
     closers.add('links', () => neighbours.close());
+    // It goes after the services: a node that has said goodbye may not commit any more.
+    closers.add('membership', () => this.#identity.membership?.close());
     const commits = this.#roles.has('fetch');
     const replica = new FeedReplica({ coordinator, commits, clock: systemClock, log: rpcLog });
     const [metrics, identity] = [this.#metrics, this.#identity];
@@ -158,16 +160,15 @@ class ProcessStarter {
     context: PartContext,
     addresses: Pick<StartedProcess, 'internalUrl' | 'advertised'>,
   ): Promise<void> {
-    const { closers, config } = this.#options;
+    const { config } = this.#options;
     const membership = new ClusterMembership({
       coordinator: context.coordinator,
       registration: { roles: [...this.#roles], zone: config.zone, ...addresses },
       clock: systemClock,
       log: this.#rpcLog,
     });
-    closers.add('membership', () => membership.close());
-    await membership.start();
     this.#identity.membership = membership;
+    await membership.start();
     context.neighbours.follow(membership);
   }
 

@@ -51,6 +51,21 @@ describe('SyncGroup', () => {
     expect(sync.answer).toMatchObject({ errorCode: 0, assignment: bytes('all') });
   });
 
+  it('is written once: a leader that asks again waits for the first assignment', () => {
+    const harness = new Harness();
+    harness.persistsAtOnce = false;
+    const join = harness.joinAtOnce();
+    harness.pass(3_000);
+    const { memberId } = join.answer!;
+    const first = harness.sync({ memberId }, { [memberId]: 'first' });
+    const second = harness.sync({ memberId }, { [memberId]: 'second' });
+    expect(first.answer).toMatchObject({ errorCode: 27 });
+    expect(harness.persists).toHaveLength(1);
+    harness.endPersist();
+    expect(second.answer).toMatchObject({ errorCode: 0, assignment: bytes('first') });
+    expect(harness.group.describe().members[0]!.assignment).toEqual(bytes('first'));
+  });
+
   it('fails and rebalances when the assignment could not be stored', () => {
     const harness = new Harness();
     harness.persistsAtOnce = false;
