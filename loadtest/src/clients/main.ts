@@ -1,0 +1,119 @@
+import { parseArgs } from 'node:util';
+import { startApacheKafka } from './apache-kafka-server.js';
+import { startKafscale } from './kafscale-server.js';
+import { openKcatClient } from './kcat-client.js';
+import { checkLogFiles } from './log-files.js';
+import { openProgramClient } from './program-client.js';
+import { Report } from './report.js';
+import { partitionsPerTopic, runScenario } from './scenario.js';
+import { runningServer } from './server.js';
+import type { CheckedServer } from './server.js';
+import { checkJavaTools } from './java-tools.js';
+
+const usage = `Checks a server with a real Kafka client.
+
+  node loadtest/dist/clients/main.js kcat
+  node loadtest/dist/clients/main.js program NAME COMMAND…   a client program (see program-client.ts)
+  node loadtest/dist/clients/main.js java-tools LIB          Kafka's own tools, from the jars in LIB
+  node loadtest/dist/clients/main.js logs                    log files, line by line, with kcat
+
+Options:
+  --bootstrap HOST:PORT   check this running server (without restarts) instead of a kafscale of its own
+  --apache-kafka LIB      check an Apache Kafka from the jars in LIB, to check the checks
+  --records COUNT         records in the first step (10000)
+  --seed NUMBER           another set of records (1)
+`;
+
+const wholeRunMsMax = 170_000;
+
+interface Options {
+  readonly bootstrap?: string;
+  readonly apacheKafka?: string;
+  readonly recordsMax: number;
+  readonly seed: number;
+  readonly positionals: readonly string[];
+}
+
+async function main(): Promise<void> {
+  const options = readOptions();
+  const [kind = '', name = ''] = options.positionals;
+  const report = new Report(kind === 'program' ? name : kind);
+  const server = await startServer(options);
+  const limit = setTimeout(() => {
+    console.error(`FAILED: not done in ${wholeRunMsMax / 1000} s\n${server.logTail()}`);
+    void server.dispose().finally(() => process.exit(1));
+  }, wholeRunMsMax);
+  try {
+    await check(options, server, report);
+    console.log(report.summary(server.description));
+  } catch (error) {
+    console.error(
+      `FAILED: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`,
+    );
+    console.error(`--- the end of the server's log\n${server.logTail()}\n---`);
+    process.exitCode = 1;
+  } finally {
+    clearTimeout(limit);
+    await server.dispose();
+  }
+}
+
+async function check(options: Options, server: CheckedServer, report: Report): Promise<void> {
+  const [kind, ...rest] = options.positionals;
+  const runId = `${process.pid}-${Math.floor(performance.timeOrigin) % 1_000_000}`;
+  switch (kind) {
+    case 'kcat':
+    case 'program': {
+      const [name = '', ...command] = rest;
+      const client =
+        kind === 'kcat' ? await openKcatClient() : await openProgramClient(name, command);
+      report.say(`${client.name} ${client.version}: ${client.codecs.join(', ')}`);
+      const { recordsMax, seed } = options;
+      return runScenario({ client, server, report, runId, recordsMax, seed });
+    }
+    case 'java-tools':
+      return checkJavaTools({ server, report, runId, libraries: rest[0] ?? '' });
+    case 'logs':
+      return checkLogFiles({
+        server,
+        report,
+        runId,
+        folder: process.env['KAFSCALE_TEST_LOGS_DIR'],
+      });
+    default:
+      throw new Error(usage);
+  }
+}
+
+async function startServer(options: Options): Promise<CheckedServer> {
+  if (options.bootstrap !== undefined) return runningServer(options.bootstrap);
+  if (options.apacheKafka !== undefined) {
+    return startApacheKafka(options.apacheKafka, partitionsPerTopic);
+  }
+  return startKafscale(partitionsPerTopic);
+}
+
+function readOptions(): Options {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: {
+      bootstrap: { type: 'string' },
+      'apache-kafka': { type: 'string' },
+      records: { type: 'string', default: '10000' },
+      seed: { type: 'string', default: '1' },
+    },
+  });
+  if (positionals.length === 0) {
+    console.error(usage);
+    process.exit(2);
+  }
+  return {
+    positionals,
+    recordsMax: Number(values.records),
+    seed: Number(values.seed),
+    ...(values.bootstrap === undefined ? {} : { bootstrap: values.bootstrap }),
+    ...(values['apache-kafka'] === undefined ? {} : { apacheKafka: values['apache-kafka'] }),
+  };
+}
+
+await main();

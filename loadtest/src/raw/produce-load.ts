@@ -1,0 +1,164 @@
+import { randomFillSync } from 'node:crypto';
+import { apis, encodePlainBatch, errorName } from '@kafscale/codec';
+import { invariant, OperatingError } from '@kafscale/core';
+import { FrameSocket, type Address } from './frame-socket.js';
+import { requestFrame } from './request-frame.js';
+
+export interface ProduceLoad {
+  readonly address: Address;
+  readonly topic: string;
+  readonly partitions: number;
+  /** Of each record batch, about. */
+  readonly batchBytes: number;
+  /** Batches of a request, each for another partition. */
+  readonly batchesPerRequest: number;
+  readonly valueBytes: number;
+  readonly connections: number;
+  readonly inFlightPerConnection: number;
+  /** Of record values: what it sends, rounded up to whole requests. */
+  readonly totalBytes: number;
+}
+
+export interface LoadResult {
+  readonly records: number;
+  /** Of record values. */
+  readonly bytes: number;
+  readonly seconds: number;
+}
+
+/** The last version with classic encoding: the place of the error code can be computed. */
+const produceVersion = 8;
+
+/**
+ * Sends requests that were encoded beforehand, as fast as answers come. Every request that can be in
+ * flight has its own frame, which is sent again once it is answered: nothing is encoded, copied or
+ * allocated meanwhile. Fails at the first batch that is refused.
+ */
+export async function runProduceLoad(load: ProduceLoad): Promise<LoadResult> {
+  invariant(load.batchesPerRequest <= load.partitions, 'a request has one batch per partition');
+  const recordsPerBatch = Math.floor(load.batchBytes / (load.valueBytes + recordOverheadBytes));
+  const batch = randomBatch(recordsPerBatch, load.valueBytes);
+  const bytesPerRequest = recordsPerBatch * load.valueBytes * load.batchesPerRequest;
+  const requestsTotal = Math.ceil(load.totalBytes / bytesPerRequest);
+  const budget = { requestsLeft: requestsTotal };
+  const connections = await Promise.all(
+    Array.from({ length: load.connections }, async (_, index) => {
+      const socket = await FrameSocket.open(load.address);
+      return new ProduceConnection({ socket, frames: framesOf(load, batch, index), load, budget });
+    }),
+  );
+  const startMs = performance.now();
+  await Promise.all(connections.map((connection) => connection.run()));
+  const seconds = (performance.now() - startMs) / 1000;
+  return {
+    records: requestsTotal * load.batchesPerRequest * recordsPerBatch,
+    bytes: requestsTotal * bytesPerRequest,
+    seconds,
+  };
+}
+
+/** Of a record with deltas of up to two bytes, a value of less than 8 KiB, no key, no headers. */
+const recordOverheadBytes = 9;
+
+function randomBatch(recordCount: number, valueBytes: number): Buffer {
+  const timestampMs = Date.now();
+  const records = Array.from({ length: recordCount }, () => ({
+    timestampMs,
+    value: randomFillSync(Buffer.allocUnsafe(valueBytes)),
+  }));
+  return encodePlainBatch({ records });
+}
+
+function framesOf(load: ProduceLoad, batch: Buffer, connectionIndex: number): Buffer[] {
+  return Array.from({ length: load.inFlightPerConnection }, (_, correlationId) => {
+    const slot = connectionIndex * load.inFlightPerConnection + correlationId;
+    return requestFrame({
+      api: apis.produce,
+      version: produceVersion,
+      correlationId,
+      request: {
+        acks: -1,
+        timeoutMs: 30_000,
+        topicData: [
+          {
+            name: load.topic,
+            partitionData: Array.from({ length: load.batchesPerRequest }, (__, index) => ({
+              index: (slot * load.batchesPerRequest + index) % load.partitions,
+              records: batch,
+            })),
+          },
+        ],
+      },
+    });
+  });
+}
+
+interface ConnectionOptions {
+  readonly socket: FrameSocket;
+  /** By correlation id. */
+  readonly frames: readonly Buffer[];
+  readonly load: ProduceLoad;
+  /** Shared by all connections. */
+  readonly budget: { requestsLeft: number };
+}
+
+class ProduceConnection {
+  readonly #options: ConnectionOptions;
+  readonly #errorCodePositions: readonly number[];
+  #inFlight = 0;
+
+  constructor(options: ConnectionOptions) {
+    this.#options = options;
+    this.#errorCodePositions = errorCodePositions(options.load);
+  }
+
+  async run(): Promise<void> {
+    const { socket, frames } = this.#options;
+    try {
+      await new Promise<void>((resolve, reject) => {
+        socket.listen((answer) => {
+          this.#check(answer);
+          this.#inFlight -= 1;
+          this.#send(answer.readInt32BE(0));
+          if (this.#inFlight === 0) resolve();
+        }, reject);
+        for (const correlationId of frames.keys()) this.#send(correlationId);
+        if (this.#inFlight === 0) resolve();
+      });
+    } finally {
+      socket.close();
+    }
+  }
+
+  #send(correlationId: number): void {
+    const { budget, frames, socket } = this.#options;
+    const frame = frames[correlationId];
+    invariant(frame !== undefined, 'the answer is to a request of ours');
+    if (budget.requestsLeft === 0) return;
+    budget.requestsLeft -= 1;
+    this.#inFlight += 1;
+    socket.write(frame);
+  }
+
+  #check(answer: Buffer): void {
+    for (const position of this.#errorCodePositions) {
+      const errorCode = answer.readInt16BE(position);
+      if (errorCode !== 0) {
+        throw new OperatingError(errorName(errorCode), `a batch of ${this.#options.load.topic}`);
+      }
+    }
+  }
+}
+
+/**
+ * In an answer in version 8 without errors: correlation id, array length, topic, array length; then
+ * per partition index, error code, base offset, append time, log start, no record errors, no message.
+ */
+function errorCodePositions(load: ProduceLoad): number[] {
+  const firstPartition = 4 + 4 + (2 + Buffer.byteLength(load.topic)) + 4;
+  const partitionBytes = 4 + 2 + 8 + 8 + 8 + 4 + 2;
+  return Array.from(
+    { length: load.batchesPerRequest },
+    (_, index) => firstPartition + index * partitionBytes + 4,
+  );
+}
