@@ -11,7 +11,6 @@ export interface BatchPlace {
 
 const columns = { baseOffset: 0, position: 1, end: 2, maxTimestamp: 3 } as const;
 const columnCount = 4;
-const bytesPerBatch = columnCount * Float64Array.BYTES_PER_ELEMENT;
 
 /**
  * The batches of one loaded extent that are part of the log, in one flat array: no object per batch.
@@ -103,9 +102,4 @@ export class BatchTableBuilder {
   finish(nextOffset: number): BatchTable {
     return new BatchTable(this.#rows.slice(0, this.#length), nextOffset);
   }
-}
-
-/** Memory of a table before it is known how many batches there are. */
-export function estimateTableBytes(batches: number): number {
-  return batches * bytesPerBatch;
 }
