@@ -71,14 +71,18 @@ class World {
       this.#wire = [this.owner.snapshot()];
       return subscribe(options, listener);
     };
-    this.owner.onFeedPosition = () =>
-      new Promise((resolve, reject) => {
+    // The owner looks when it is asked, and its answer takes its time: whoever comes in between has
+    // not been heard.
+    this.owner.onFeedPosition = () => {
+      const { position } = this.owner;
+      return new Promise((resolve, reject) => {
         this.#questions.push((failure) => {
           if (failure) reject(new OperatingError('NOT_OWNER', 'no', { retriable: true }));
-          else resolve(this.owner.position);
+          else resolve(position);
         });
         this.mostQuestions = Math.max(this.mostQuestions, this.#questions.length);
       });
+    };
     this.replica = new FeedReplica({
       coordinator: this.owner,
       commits: true,
@@ -123,6 +127,7 @@ class World {
 
   /** Lets everything arrive and every question be answered. */
   async settle(): Promise<void> {
+    this.#commit(partitions[0] ?? 0, 1); // shows that the message before it was lost, if it was
     const reads = { done: false };
     const all = Promise.all(this.reads).finally(() => {
       reads.done = true;

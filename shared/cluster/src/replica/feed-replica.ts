@@ -181,7 +181,7 @@ export class FeedReplica {
     }
     if (applied === null || !this.#isLive) return 'the first message is not a snapshot';
     const isNext =
-      position.leaseEpoch === applied.leaseEpoch && position.sequence > applied.sequence;
+      position.leaseEpoch === applied.leaseEpoch && position.sequence === applied.sequence + 1;
     return isNext ? null : `a gap: ${text(position)} follows ${text(applied)}`;
   }
 
