@@ -75,6 +75,7 @@ class CoordinatorProcess implements Coordinator {
       metrics,
       onDoubt: () => this.#keeper.doubt(),
       onOwnership: () => this.#groups.ownershipChanged(),
+      onTopicDeleted: () => this.#purge.wake(),
     });
     const owner = this.#owner;
     this.#keeper = new LeaseKeeper({ store, owner, shardId, instanceId, log, metrics });

@@ -29,6 +29,8 @@ export interface ShardOwnerOptions {
   readonly onDoubt: () => void;
   /** The shard is owned under another epoch than before, or not any more. */
   readonly onOwnership: () => void;
+  /** A topic was deleted: what it left behind can be removed. */
+  readonly onTopicDeleted: () => void;
 }
 
 /** What the owner holds in memory, for one lease epoch. */
@@ -191,6 +193,7 @@ export class ShardOwner implements TopicAdmin {
       if (!existed) throw new OperatingError('TOPIC_UNKNOWN', `there is no topic ${topicId}`);
       configs.delete(topicId);
       publish({ kind: 'topicDeleted', topicId });
+      this.#options.onTopicDeleted();
     });
   }
 

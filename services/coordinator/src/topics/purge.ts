@@ -1,4 +1,5 @@
 import { isOperatingError, limits, sleep } from '@kafscale/core';
+import { openGroupStore } from '@kafscale/metadata';
 import type { Lease, MetadataStore } from '@kafscale/metadata';
 import type { CoordinatorLog } from '../observability.js';
 
@@ -39,8 +40,7 @@ export class TopicPurge {
       if (lease === null) return; // the next owner wakes its own
       this.#again = false;
       try {
-        const rest = await this.#store.purgeDeletedPartitions(lease, limits.metadataPurgeRowsMax);
-        if (rest === 'more') this.#again = true;
+        if (await this.#step(lease)) this.#again = true;
       } catch (error) {
         if (!isOperatingError(error)) throw error;
         this.#log.warn({ code: error.code }, 'the purge of deleted topics stopped for now');
@@ -48,5 +48,13 @@ export class TopicPurge {
       }
       await sleep(limits.purgePauseMs, signal);
     }
+  }
+
+  /** One bounded step; true: there may be more. */
+  async #step(lease: Lease): Promise<boolean> {
+    const rowsMax = limits.metadataPurgeRowsMax;
+    const partitions = await this.#store.purgeDeletedPartitions(lease, rowsMax);
+    const offsets = await openGroupStore(this.#store, lease).purgeOffsetsOfDeletedTopics(rowsMax);
+    return partitions === 'more' || offsets === rowsMax;
   }
 }
