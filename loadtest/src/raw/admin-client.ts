@@ -1,6 +1,6 @@
 import { apis, errorCodes, errorName, parseResponseHeader } from '@kafscale/codec';
 import type { Api, Decoded, Encodable, Fields, Message } from '@kafscale/codec';
-import { invariant, OperatingError, sleep } from '@kafscale/core';
+import { invariant, OperatingError, sleep, systemClock } from '@kafscale/core';
 import { FrameSocket, type Address } from './frame-socket.js';
 import { requestFrame } from './request-frame.js';
 
@@ -81,7 +81,7 @@ export class AdminClient {
   }
 
   async #untilLed(topic: TopicToCreate): Promise<void> {
-    const deadlineMs = performance.now() + leaderMsMax;
+    const deadlineMs = systemClock.monotonicMs() + leaderMsMax;
     for (;;) {
       const response = await this.#call(apis.metadata, versions.metadata, {
         topics: [{ name: topic.name }],
@@ -92,7 +92,7 @@ export class AdminClient {
       const partitions = response.topics[0]?.partitions ?? [];
       const led = partitions.filter(({ errorCode, leaderId }) => errorCode === 0 && leaderId >= 0);
       if (led.length === topic.partitions) return;
-      if (performance.now() > deadlineMs) {
+      if (systemClock.monotonicMs() > deadlineMs) {
         throw new OperatingError('LEADER_NOT_AVAILABLE', `${topic.name} has no leaders`);
       }
       await sleep(50);

@@ -6,7 +6,7 @@ import {
   nextBatchPosition,
   parseResponseHeader,
 } from '@kafscale/codec';
-import { invariant, OperatingError } from '@kafscale/core';
+import { invariant, OperatingError, systemClock } from '@kafscale/core';
 import { FrameSocket, type Address } from './frame-socket.js';
 import type { LoadResult } from './produce-load.js';
 import { requestFrame } from './request-frame.js';
@@ -45,11 +45,11 @@ export async function runFetchLoad(load: FetchLoad): Promise<LoadResult> {
       return new FetchConnection(await FrameSocket.open(load.address), share, load);
     }),
   );
-  const startMs = performance.now();
+  const startMs = systemClock.monotonicMs();
   for (let pass = 0; pass < load.passes; pass += 1) {
     await Promise.all(connections.map((connection) => connection.readAll()));
   }
-  const seconds = (performance.now() - startMs) / 1000;
+  const seconds = (systemClock.monotonicMs() - startMs) / 1000;
   const records = connections.reduce((sum, connection) => sum + connection.records, 0);
   for (const connection of connections) connection.close();
   const expected = load.endOffsets.reduce((sum, each) => sum + each, 0) * load.passes;
@@ -140,7 +140,7 @@ class FetchConnection {
     for (const { partitions } of response.responses) {
       for (const { errorCode, partitionIndex, records } of partitions) {
         check(errorCode, `${this.#load.topic}-${partitionIndex}`);
-        if (records !== null) this.#advance(partitionIndex, Buffer.from(records.buffer, records.byteOffset, records.length));
+        if (records !== null) this.#advance(partitionIndex, records);
       }
     }
   }

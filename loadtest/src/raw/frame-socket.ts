@@ -22,9 +22,9 @@ export class FrameSocket {
   /** What was received and not yet handed out lies from `#start` to `#end`. */
   #start = 0;
   #end = 0;
-  #failure: OperatingError | undefined;
+  #failure: unknown;
   #onFrame: (frame: Buffer) => void = () => invariant(false, 'nobody waits for a frame');
-  #onFailure: (error: OperatingError) => void = () => {};
+  #onFailure: (error: unknown) => void = () => {};
 
   private constructor(address: Address) {
     this.#socket = connect({
@@ -35,7 +35,10 @@ export class FrameSocket {
         callback: (length) => this.#received(length),
       },
     });
-    const lost = (reason: string): void => this.#fail(`${address.host}:${address.port} ${reason}`);
+    const lost = (reason: string): void => {
+      const message = `${address.host}:${address.port} ${reason}`;
+      this.#fail(new OperatingError('KAFKA_CONNECTION_LOST', message, { outcome: 'unknown' }));
+    };
     this.#socket.on('error', (error) => lost(error.message));
     this.#socket.on('close', () => lost('closed the connection'));
   }
@@ -47,7 +50,7 @@ export class FrameSocket {
   }
 
   /** `frame` is what follows the length; it is overwritten after `onFrame` has returned. */
-  listen(onFrame: (frame: Buffer) => void, onFailure: (error: OperatingError) => void): void {
+  listen(onFrame: (frame: Buffer) => void, onFailure: (error: unknown) => void): void {
     this.#onFrame = onFrame;
     this.#onFailure = onFailure;
     if (this.#failure !== undefined) onFailure(this.#failure);
@@ -69,11 +72,23 @@ export class FrameSocket {
     while (frameEnd <= this.#end) {
       const frame = this.#buffer.subarray(this.#start + sizePrefixBytes, frameEnd);
       this.#start = frameEnd;
-      this.#onFrame(frame);
+      if (!this.#handOut(frame)) return false;
       frameEnd = this.#frameEnd();
     }
     this.#makeRoom(frameEnd - this.#start);
     return true;
+  }
+
+  /** What a listener throws fails the connection, not the process. */
+  #handOut(frame: Buffer): boolean {
+    try {
+      this.#onFrame(frame);
+      return true;
+    } catch (error) {
+      this.#fail(error);
+      this.#socket.destroy();
+      return false;
+    }
   }
 
   /** Where the frame at `#start` ends; infinite until its length is known. */
@@ -98,9 +113,9 @@ export class FrameSocket {
     this.#start = 0;
   }
 
-  #fail(message: string): void {
+  #fail(error: unknown): void {
     if (this.#failure !== undefined) return;
-    this.#failure = new OperatingError('KAFKA_CONNECTION_LOST', message, { outcome: 'unknown' });
-    this.#onFailure(this.#failure);
+    this.#failure = error;
+    this.#onFailure(error);
   }
 }

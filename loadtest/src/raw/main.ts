@@ -1,3 +1,4 @@
+import { isOperatingError } from '@kafscale/core';
 import { runFetchLoad, type FetchLoad } from './fetch-load.js';
 import { runProduceLoad, type ProduceLoad } from './produce-load.js';
 
@@ -8,5 +9,10 @@ import { runProduceLoad, type ProduceLoad } from './produce-load.js';
 export type RawLoad = ({ kind: 'produce' } & ProduceLoad) | ({ kind: 'fetch' } & FetchLoad);
 
 const load = JSON.parse(process.argv[2] ?? '') as RawLoad;
-const result = load.kind === 'produce' ? await runProduceLoad(load) : await runFetchLoad(load);
-console.log(JSON.stringify(result));
+try {
+  const run = load.kind === 'produce' ? runProduceLoad(load) : runFetchLoad(load);
+  console.log(JSON.stringify(await run));
+} catch (error) {
+  console.error(isOperatingError(error) ? `${error.code}: ${error.message}` : error);
+  process.exit(1);
+}

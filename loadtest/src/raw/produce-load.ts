@@ -1,6 +1,6 @@
 import { randomFillSync } from 'node:crypto';
-import { apis, encodePlainBatch, errorName } from '@kafscale/codec';
-import { invariant, OperatingError } from '@kafscale/core';
+import { apis, batchHeaderBytes, encodePlainBatch, errorName } from '@kafscale/codec';
+import { invariant, OperatingError, systemClock } from '@kafscale/core';
 import { FrameSocket, type Address } from './frame-socket.js';
 import { requestFrame } from './request-frame.js';
 
@@ -8,7 +8,7 @@ export interface ProduceLoad {
   readonly address: Address;
   readonly topic: string;
   readonly partitions: number;
-  /** Of each record batch, about. */
+  /** Of each record batch, at most. */
   readonly batchBytes: number;
   /** Batches of a request, each for another partition. */
   readonly batchesPerRequest: number;
@@ -36,7 +36,9 @@ const produceVersion = 8;
  */
 export async function runProduceLoad(load: ProduceLoad): Promise<LoadResult> {
   invariant(load.batchesPerRequest <= load.partitions, 'a request has one batch per partition');
-  const recordsPerBatch = Math.floor(load.batchBytes / (load.valueBytes + recordOverheadBytes));
+  const recordsPerBatch = Math.floor(
+    (load.batchBytes - batchHeaderBytes) / (load.valueBytes + recordOverheadBytes),
+  );
   const batch = randomBatch(recordsPerBatch, load.valueBytes);
   const bytesPerRequest = recordsPerBatch * load.valueBytes * load.batchesPerRequest;
   const requestsTotal = Math.ceil(load.totalBytes / bytesPerRequest);
@@ -47,9 +49,9 @@ export async function runProduceLoad(load: ProduceLoad): Promise<LoadResult> {
       return new ProduceConnection({ socket, frames: framesOf(load, batch, index), load, budget });
     }),
   );
-  const startMs = performance.now();
+  const startMs = systemClock.monotonicMs();
   await Promise.all(connections.map((connection) => connection.run()));
-  const seconds = (performance.now() - startMs) / 1000;
+  const seconds = (systemClock.monotonicMs() - startMs) / 1000;
   return {
     records: requestsTotal * load.batchesPerRequest * recordsPerBatch,
     bytes: requestsTotal * bytesPerRequest,
@@ -57,11 +59,11 @@ export async function runProduceLoad(load: ProduceLoad): Promise<LoadResult> {
   };
 }
 
-/** Of a record with deltas of up to two bytes, a value of less than 8 KiB, no key, no headers. */
-const recordOverheadBytes = 9;
+/** Of a record with lengths and deltas of up to two bytes, without key and headers. */
+const recordOverheadBytes = 10;
 
 function randomBatch(recordCount: number, valueBytes: number): Buffer {
-  const timestampMs = Date.now();
+  const timestampMs = systemClock.wallMs();
   const records = Array.from({ length: recordCount }, () => ({
     timestampMs,
     value: randomFillSync(Buffer.allocUnsafe(valueBytes)),

@@ -1,7 +1,7 @@
 import { closeSync, fdatasyncSync, openSync, rmSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { randomBytes } from 'node:crypto';
-import { performance } from 'node:perf_hooks';
+import { systemClock } from '@kafscale/core';
 import { quantile } from './statistics.js';
 
 /** What the disk under the data folders gives, taken when both servers are idle. */
@@ -40,8 +40,8 @@ export function probeDisk(directory: string, options: { readonly chunks: number 
 }
 
 function writeAndSyncMs(descriptor: number, bytes: Buffer): number {
-  const startMs = performance.now();
+  const startMs = systemClock.monotonicMs();
   writeSync(descriptor, bytes);
   fdatasyncSync(descriptor);
-  return performance.now() - startMs;
+  return systemClock.monotonicMs() - startMs;
 }

@@ -1,0 +1,70 @@
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { freePorts } from '../clients/server-process.js';
+import type { BenchServer, BenchServerOptions } from './bench-server.js';
+import { repositoryRoot } from './kafka-jars.js';
+import { StartedProgram } from './started-program.js';
+
+export interface StandaloneOptions extends BenchServerOptions {
+  /** Where Node writes a CPU profile of the server when it ends. */
+  readonly profileDir?: string | undefined;
+}
+
+/**
+ * `kafscale standalone` with its defaults: local files, embedded PostgreSQL. Only the wait for a new
+ * group's second member is off, as it is for the peer.
+ */
+export async function startStandalone(options: StandaloneOptions): Promise<BenchServer> {
+  const [kafkaPort = 0, httpPort = 0] = await freePorts(2);
+  const dataDir = await mkdtemp(join(options.dataRoot, 'kafscale-'));
+  const profiling = await profilingArguments(options.profileDir);
+  const program = await StartedProgram.start({
+    command: process.execPath,
+    arguments: [
+      ...profiling,
+      join(repositoryRoot, 'services/standalone/bin/kafscale.js'),
+      'standalone',
+    ],
+    environment: {
+      ...environmentWithoutOptions(),
+      KAFSCALE_KAFKA_PORT: String(kafkaPort),
+      KAFSCALE_HTTP_PORT: String(httpPort),
+      KAFSCALE_DATA_DIR: dataDir,
+      KAFSCALE_GROUP_INITIAL_REBALANCE_DELAY_MS: '0',
+    },
+    isReady: () => isReady(`http://127.0.0.1:${httpPort}/health/ready`),
+  });
+  return {
+    name: 'KafScale',
+    description: 'kafscale standalone, defaults: local files and embedded PostgreSQL, all fsynced',
+    address: { host: '127.0.0.1', port: kafkaPort },
+    rootPids: [program.pid],
+    dispose: async () => {
+      await program.stop();
+      await rm(dataDir, { recursive: true, force: true, maxRetries: 5 });
+    },
+  };
+}
+
+async function profilingArguments(directory: string | undefined): Promise<string[]> {
+  if (directory === undefined) return [];
+  await mkdir(directory, { recursive: true });
+  return ['--cpu-prof', '--cpu-prof-interval=500', `--cpu-prof-dir=${directory}`];
+}
+
+/** KAFSCALE_* of the caller's shell would change what is measured. */
+function environmentWithoutOptions(): NodeJS.ProcessEnv {
+  return Object.fromEntries(
+    Object.entries(process.env).filter(([name]) => !name.startsWith('KAFSCALE_')),
+  );
+}
+
+async function isReady(url: string): Promise<boolean> {
+  try {
+    const response = await fetch(url, { signal: AbortSignal.timeout(2_000) });
+    await response.arrayBuffer();
+    return response.status === 200;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,18 @@
+import { fileURLToPath } from 'node:url';
+import { runProgram } from '../clients/run-program.js';
+import type { RawLoad } from './main.js';
+import type { LoadResult } from './produce-load.js';
+
+const rawMain = fileURLToPath(new URL('./main.js', import.meta.url));
+const rawMsMax = 240_000;
+
+/** Runs a load generator as a process of its own. */
+export async function runRawLoad(load: RawLoad): Promise<LoadResult> {
+  const { stdout } = await runProgram({
+    label: `raw ${load.kind}`,
+    command: process.execPath,
+    arguments: [rawMain, JSON.stringify(load)],
+    timeoutMs: rawMsMax,
+  });
+  return JSON.parse(stdout.toString()) as LoadResult;
+}
