@@ -32,7 +32,8 @@ const verbs = { info, create, produce, consume };
 await verbs[verb](...parameters);
 
 function info() {
-  say({ version, codecs: Object.keys(codecs) });
+  // A null header value throws in kafkajs before anything is sent.
+  say({ version, codecs: Object.keys(codecs), features: { nullHeaders: false } });
 }
 
 async function create(bootstrap, topic, partitions) {
@@ -49,8 +50,7 @@ async function produce(bootstrap, codec) {
   let produced = 0;
   let chunk = [];
   const send = async () => {
-    const messages = Map.groupBy?.(chunk, ({ topic }) => topic) ?? groupByTopic(chunk);
-    const topicMessages = [...messages].map(([topic, records]) => ({
+    const topicMessages = [...groupByTopic(chunk)].map(([topic, records]) => ({
       topic,
       messages: records.map(toMessage),
     }));
@@ -110,8 +110,10 @@ function groupByTopic(records) {
 }
 
 function toMessage({ partition, key, value, headers }) {
-  const pairs = headers.map(([name, bytes]) => [name, toBytes(bytes)]);
-  return { partition, key: toBytes(key), value: toBytes(value), headers: Object.fromEntries(pairs) };
+  // A name that comes twice is a list of values.
+  const byName = {};
+  for (const [name, bytes] of headers) byName[name] = [...(byName[name] ?? []), toBytes(bytes)];
+  return { partition, key: toBytes(key), value: toBytes(value), headers: byName };
 }
 
 function toBytes(text) {

@@ -33,13 +33,18 @@ export class Ledger {
 
   /**
    * Takes what consumers of the one group were given, in order per partition. Throws at the first
-   * record that is lost, repeated, out of order, or differs in a byte.
+   * record that is lost, repeated (unless `repeats` allows it), out of order, or differs in a byte.
    */
-  deliver(records: readonly ConsumedRecord[]): void {
+  deliver(records: readonly ConsumedRecord[], { repeats = false } = {}): void {
     for (const record of records) {
       const name = partitionName(record);
       const offset = this.#delivered.get(name) ?? 0;
-      if (record.offset < offset) fail(name, `offset ${record.offset} was delivered twice`);
+      if (record.offset < offset) {
+        if (!repeats) fail(name, `offset ${record.offset} was delivered twice`);
+        const earlier = this.#partitions.get(name)?.[record.offset] ?? record;
+        compare(`${name} offset ${record.offset}, again`, earlier, record);
+        continue;
+      }
       if (record.offset > offset) {
         fail(name, `offset ${record.offset} came where ${offset} was next: lost or out of order`);
       }

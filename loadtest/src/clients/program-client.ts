@@ -15,7 +15,7 @@ import { runProgram } from './run-program.js';
 /**
  * A client library behind a small program in its own language, with these verbs:
  *
- *     info                                       prints {"version", "codecs"}
+ *     info                                       prints {"version", "codecs", "features"?}
  *     create BOOTSTRAP TOPIC PARTITIONS
  *     produce BOOTSTRAP CODEC                    reads records, prints {"produced": COUNT}
  *     consume BOOTSTRAP GROUP TOPIC…             prints records and {"assigned": [[topic, partition]]}
@@ -42,7 +42,7 @@ export async function openProgramClient(
     name,
     version: info.version,
     codecs: info.codecs,
-    features: programFeatures,
+    features: { ...programFeatures, ...info.features },
     createTopic: async ({ bootstrap, topic, partitions }: CreateTopicOptions) => {
       await run('create', [bootstrap, topic, String(partitions)]);
     },
@@ -66,9 +66,26 @@ const programFeatures: RecordFeatures = {
   emptyRecords: true,
   headers: 'record',
   binaryHeaders: true,
+  nullHeaders: true,
+  repeatedHeaders: true,
+  redeliversAtRebalance: false,
 };
 
-const infoSchema = z.object({ version: z.string(), codecs: z.array(z.string()).min(1) });
+const infoSchema = z.object({
+  version: z.string(),
+  codecs: z.array(z.string()).min(1),
+  /** What the library cannot express, and what it does that others do not. */
+  features: z
+    .strictObject({
+      nullValues: z.literal(false),
+      nullHeaders: z.literal(false),
+      repeatedHeaders: z.literal(false),
+      redeliversAtRebalance: z.literal(true),
+    })
+    .partial()
+    .default({})
+    .transform((given) => given as Partial<RecordFeatures>),
+});
 const producedSchema = z.object({ produced: z.number() });
 const bytesSchema = z
   .string()

@@ -25,8 +25,13 @@ export interface RecordFeatures {
   readonly emptyRecords: boolean;
   /** `partition`: the tool takes headers by the run, not by the record. */
   readonly headers: 'record' | 'partition';
-  /** Header values that are not text, or null. */
+  /** Header values that are not text. */
   readonly binaryHeaders: boolean;
+  readonly nullHeaders: boolean;
+  /** The same name twice in a record. */
+  readonly repeatedHeaders: boolean;
+  /** Consumes a record again when its group rebalances before its offset was committed. */
+  readonly redeliversAtRebalance: boolean;
 }
 
 export interface GenerateOptions {
@@ -119,11 +124,16 @@ function headersOf(
         ? [{ name: 'binary', value: randomBytes(1 + Math.floor(random() * 64), random) }]
         : [text('spaces', 'a b  c ; d')];
     case 4:
-      return features.binaryHeaders
+      return features.nullHeaders
         ? [{ name: 'null', value: null }, text('content-type', 'text/plain')]
         : [text('content-type', 'text/plain')];
     default:
-      return [text('long', 'x'.repeat(300)), text('index', String(index)), text('last', 'z')];
+      return [
+        text('long', 'x'.repeat(300)),
+        text('index', String(index)),
+        ...(features.repeatedHeaders ? [text('index', 'again')] : []),
+        text('last', 'z'),
+      ];
   }
 }
 
