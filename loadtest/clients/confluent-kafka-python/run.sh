@@ -7,4 +7,4 @@ apt_install python3 python3-venv
 install_once "$here/requirements.txt" -- bash -euc "
   python3 -m venv '$cache/venv'
   '$cache/venv/bin/pip' install --quiet --disable-pip-version-check -r '$here/requirements.txt'"
-exec node "$runner" "$@" program confluent-kafka-python "$cache/venv/bin/python" "$here/client.py"
+exec node "$runner" "$@" -- program confluent-kafka-python "$cache/venv/bin/python" "$here/client.py"

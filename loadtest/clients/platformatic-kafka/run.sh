@@ -6,4 +6,4 @@ source "$(dirname "$0")/../common.sh"
 install_once "$here"/package*.json -- bash -euc "
   cp '$here'/package*.json '$cache'
   npm ci --prefix '$cache' --no-audit --no-fund"
-exec node "$runner" "$@" program platformatic-kafka node "$here/client.mjs" "$cache"
+exec node "$runner" "$@" -- program platformatic-kafka node "$here/client.mjs" "$cache"

@@ -13,9 +13,9 @@ import { checkJavaTools } from './java-tools.js';
 const usage = `Checks a server with a real Kafka client.
 
   node loadtest/dist/clients/main.js kcat
-  node loadtest/dist/clients/main.js program NAME COMMAND…   a client program (see program-client.ts)
-  node loadtest/dist/clients/main.js java-tools LIB          Kafka's own tools, from the jars in LIB
-  node loadtest/dist/clients/main.js logs                    log files, line by line, with kcat
+  node loadtest/dist/clients/main.js logs                      log files, line by line, with kcat
+  node loadtest/dist/clients/main.js -- program NAME COMMAND…  a program (see program-client.ts)
+  node loadtest/dist/clients/main.js -- java-tools JAVA…       Kafka's own tools, by this java command
 
 Options:
   --bootstrap HOST:PORT   check this running server (without restarts) instead of a kafscale of its own
@@ -72,7 +72,7 @@ async function check(options: Options, server: CheckedServer, report: Report): P
       return runScenario({ client, server, report, runId, recordsMax, seed });
     }
     case 'java-tools':
-      return checkJavaTools({ server, report, runId, libraries: rest[0] ?? '' });
+      return checkJavaTools({ server, report, runId, java: rest });
     case 'logs':
       return checkLogFiles({
         server,
@@ -94,6 +94,7 @@ async function startServer(options: Options): Promise<CheckedServer> {
 }
 
 function readOptions(): Options {
+  // The options of a client's own command are not ours: they follow `--`.
   const { values, positionals } = parseArgs({
     allowPositionals: true,
     options: {
