@@ -1,0 +1,22 @@
+import { afterEach } from 'vitest';
+
+const cleanups: (() => unknown)[] = [];
+
+/** Runs after the test, last registered first, also when the test failed. */
+export function cleanup(work: () => unknown): void {
+  cleanups.push(work);
+}
+
+afterEach(async () => {
+  for (const work of cleanups.splice(0).reverse()) await work();
+});
+
+/** Looks every few milliseconds; the test's own timeout bounds it. */
+export async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 2));
+}
+
+/** Lets the event loop go round once: what was appended in one turn is sealed at its end. */
+export function turn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
