@@ -289,8 +289,46 @@ export { formatSegmentDump } from './segment/format-segment-dump.js';
 export type { SegmentDumpOptions } from './segment/format-segment-dump.js';
 export { readExtentBatches, readSegmentFooter } from './segment/read-segment.js';
 export type { SegmentBatch, SegmentReader } from './segment/read-segment.js';
-export type { SegmentExtent, SegmentFooter, SegmentWriter } from './segment/segment-footer.js';
+export type {
+  BatchIndexEntry,
+  SegmentExtent,
+  SegmentFooter,
+  SegmentWriter,
+} from './segment/segment-footer.js';
 export { segmentIdFromKey, segmentKey, segmentsPrefix } from './segment/segment-key.js';
+
+// Index objects
+export {
+  indexClusterPrefix,
+  indexEntryKey,
+  indexLogPrefix,
+  indexPartKey,
+  indexPrefix,
+  parseIndexKey,
+} from './index-objects/index-key.js';
+export type { IndexEntryKind, IndexKey, IndexLogId } from './index-objects/index-key.js';
+export {
+  decodeIndexEntry,
+  decodeIndexPart,
+  encodeIndexEntry,
+  encodeIndexPart,
+} from './index-objects/index-object.js';
+export type {
+  EncodedIndexObject,
+  IndexEntry,
+  IndexPartReference,
+} from './index-objects/index-object.js';
+export { emptyIndexRecords } from './index-objects/index-records.js';
+export type {
+  IndexExtent,
+  IndexGroup,
+  IndexGroupOffset,
+  IndexPartition,
+  IndexProducer,
+  IndexRecords,
+  IndexSegment,
+  IndexTopic,
+} from './index-objects/index-records.js';
 
 // Checksums
 export { crc32cCombine } from './checksum/crc32c-combine.js';

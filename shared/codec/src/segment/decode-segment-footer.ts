@@ -3,6 +3,9 @@ import { crc32c } from '@node-rs/crc32';
 import { readInt64 } from '../int64-number.js';
 import { uuidFromBytes } from '../protocol/uuid.js';
 import {
+  type BatchIndexEntry,
+  batchIndexEntryBytes,
+  batchIndexHeadBytes,
   extentEntryBytes,
   extentFlags,
   extentTableHeadBytes,
@@ -60,6 +63,7 @@ export function decodeSegmentFooter(tail: Buffer, objectBytes: number): DecodedS
 function decodeSections(bytes: Buffer, bodyBytes: number): SegmentFooter {
   let extents: readonly SegmentExtent[] | undefined;
   let writer: SegmentWriter | undefined;
+  let batchIndex: readonly BatchIndexEntry[] | undefined;
   let at = 0;
   for (let count = 0; at < bytes.length; count += 1) {
     if (count === limits.segmentSectionsMax) throw corrupt('too many footer sections');
@@ -76,11 +80,40 @@ function decodeSections(bytes: Buffer, bodyBytes: number): SegmentFooter {
     } else if (type === segmentSections.writer) {
       if (writer) throw corrupt('two writer sections');
       writer = decodeWriter(section);
+    } else if (type === segmentSections.batchIndex) {
+      if (batchIndex) throw corrupt('two batch indexes');
+      batchIndex = decodeBatchIndex(section, bodyBytes);
     }
     // Any other type is of a later version that wants to be skipped.
   }
   if (!extents || !writer) throw corrupt('a footer has an extent table and a writer');
-  return { extents, writer };
+  return { extents, writer, ...(batchIndex && { batchIndex }) };
+}
+
+function decodeBatchIndex(section: Buffer, bodyBytes: number): readonly BatchIndexEntry[] {
+  if (section.length < batchIndexHeadBytes) throw corrupt('truncated batch index');
+  const entryBytes = section.readUInt16BE(2);
+  const count = section.readUInt32BE(4);
+  // An entry may be longer than we know: a later version appends fields.
+  if (entryBytes < batchIndexEntryBytes)
+    throw corrupt(`batch index entries of ${entryBytes} bytes`);
+  if (section.length !== batchIndexHeadBytes + count * entryBytes) {
+    throw corrupt('batch index and entry count differ');
+  }
+  let previous = -1;
+  return Array.from({ length: count }, (_, index) => {
+    const at = batchIndexHeadBytes + index * entryBytes;
+    const entry = {
+      position: safeInt64(section, at),
+      baseOffset: safeInt64(section, at + 8),
+      maxTimestampMs: safeInt64(section, at + 16),
+    };
+    if (entry.position <= previous) throw corrupt(`batch index entry ${index} goes back`);
+    if (entry.position >= bodyBytes) throw corrupt(`batch index entry ${index} is beyond the body`);
+    if (entry.baseOffset < 0) throw corrupt('negative base offset');
+    previous = entry.position;
+    return entry;
+  });
 }
 
 function decodeExtents(section: Buffer, bodyBytes: number): readonly SegmentExtent[] {

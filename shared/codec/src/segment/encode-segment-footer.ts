@@ -3,6 +3,9 @@ import { crc32c } from '@node-rs/crc32';
 import { writeInt64 } from '../int64-number.js';
 import { uuidToBytes } from '../protocol/uuid.js';
 import {
+  type BatchIndexEntry,
+  batchIndexEntryBytes,
+  batchIndexHeadBytes,
   extentEntryBytes,
   extentFlags,
   extentTableHeadBytes,
@@ -23,7 +26,7 @@ import {
  * overlap; either all of them have a base offset (a compacted segment) or none.
  */
 export function encodeSegmentFooter(footer: SegmentFooter): Buffer {
-  const { extents, writer } = footer;
+  const { batchIndex, extents, writer } = footer;
   invariant(extents.length > 0, 'an empty segment is never written');
   invariant(extents.length <= limits.segmentExtentsMax, 'the extents of a segment are bounded');
   const hasBaseOffsets = extents[0]?.baseOffset !== null;
@@ -31,7 +34,10 @@ export function encodeSegmentFooter(footer: SegmentFooter): Buffer {
   const version = Buffer.from(writer.softwareVersion, 'utf8');
   invariant(version.length <= softwareVersionBytesMax, 'the software version is short');
   const tableBytes = extentTableHeadBytes + extents.length * entryBytes;
-  const footerBytes = 2 * sectionHeaderBytes + tableBytes + writerFixedBytes + version.length;
+  const indexBytes = batchIndex === undefined ? 0 : batchIndexBytes(batchIndex);
+  const footerBytes =
+    2 * sectionHeaderBytes + tableBytes + writerFixedBytes + version.length + indexBytes;
+  invariant(footerBytes + trailer.bytes <= limits.segmentFooterBytesMax, 'a footer is bounded');
   const bytes = Buffer.alloc(footerBytes + trailer.bytes);
 
   let at = writeSectionHeader(bytes, 0, segmentSections.extents, tableBytes);
@@ -52,6 +58,7 @@ export function encodeSegmentFooter(footer: SegmentFooter): Buffer {
   }
   at = writeSectionHeader(bytes, at, segmentSections.writer, writerFixedBytes + version.length);
   at = writeWriter(bytes, at, writer, version);
+  if (batchIndex !== undefined) at = writeBatchIndex(bytes, at, batchIndex);
   invariant(at === footerBytes, 'the footer encoder wrote what it measured');
   writeTrailer(bytes, footerBytes);
   return bytes;
@@ -87,6 +94,32 @@ function writeWriter(bytes: Buffer, at: number, writer: SegmentWriter, version: 
   bytes.writeUInt16BE(version.length, at + 36);
   version.copy(bytes, at + writerFixedBytes);
   return at + writerFixedBytes + version.length;
+}
+
+function batchIndexBytes(entries: readonly BatchIndexEntry[]): number {
+  return sectionHeaderBytes + batchIndexHeadBytes + entries.length * batchIndexEntryBytes;
+}
+
+function writeBatchIndex(
+  bytes: Buffer,
+  start: number,
+  entries: readonly BatchIndexEntry[],
+): number {
+  const contentBytes = batchIndexBytes(entries) - sectionHeaderBytes;
+  let at = writeSectionHeader(bytes, start, segmentSections.batchIndex, contentBytes);
+  bytes.writeUInt16BE(batchIndexEntryBytes, at + 2);
+  bytes.writeUInt32BE(entries.length, at + 4);
+  at += batchIndexHeadBytes;
+  let previous = -1;
+  for (const { baseOffset, maxTimestampMs, position } of entries) {
+    invariant(position > previous, 'the batch index ascends');
+    previous = position;
+    writeInt64(bytes, position, at);
+    writeInt64(bytes, baseOffset, at + 8);
+    writeInt64(bytes, maxTimestampMs, at + 16);
+    at += batchIndexEntryBytes;
+  }
+  return at;
 }
 
 function writeTrailer(bytes: Buffer, at: number): void {

@@ -34,6 +34,7 @@ export async function* formatSegmentDump(
 function* formatFooter(footer: SegmentFooter, sizeBytes: number): Generator<string> {
   const { writer, extents } = footer;
   yield `segment ${writer.segmentId}  format v1  ${sizeBytes} bytes  ${extents.length} extents`;
+  if (footer.batchIndex) yield `index   ${footer.batchIndex.length} parts of large extents`;
   yield `writer  node ${writer.nodeId}  incarnation ${writer.incarnation}  born ${time(writer.birthMs)}  ${writer.softwareVersion}`;
 }
 

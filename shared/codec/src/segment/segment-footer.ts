@@ -30,13 +30,28 @@ export interface SegmentWriter {
   readonly softwareVersion: string;
 }
 
+/** The first batch of a part of a large extent: where it is, and what the part holds. */
+export interface BatchIndexEntry {
+  /** First byte of the batch in the object. */
+  readonly position: number;
+  /** Offset of its first record. */
+  readonly baseOffset: number;
+  /** The highest maximum timestamp of the batches from this one to the next entry. */
+  readonly maxTimestampMs: number;
+}
+
 export interface SegmentFooter {
   /** In order of position; the extents do not overlap. */
   readonly extents: readonly SegmentExtent[];
   readonly writer: SegmentWriter;
+  /**
+   * Compacted segments: ascending by position; the parts of every extent that has more than one, the
+   * first included. An extent without entries is one part. Absent: the segment has no such section.
+   */
+  readonly batchIndex?: readonly BatchIndexEntry[];
 }
 
-export const segmentSections = { extents: 1, writer: 2 } as const;
+export const segmentSections = { extents: 1, writer: 2, batchIndex: 3 } as const;
 
 /** Trailer: footer length u32, version u16, incompatible flags u16, CRC-32C u32, magic. */
 export const trailer = {
@@ -58,6 +73,11 @@ export const sectionHeaderBytes = 8;
 export const extentTableHeadBytes = 8;
 export const extentFlags = { hasBaseOffsets: 1 } as const;
 export const extentEntryBytes = { plain: 60, withBaseOffset: 68 } as const;
+
+/** Head of the batch index: reserved u16, bytes per entry u16, entries u32. */
+export const batchIndexHeadBytes = 8;
+/** Position i64, base offset i64, max timestamp i64. */
+export const batchIndexEntryBytes = 24;
 
 /** Node id i32, incarnation i64, birth i64, segment id 16 bytes, length of the version text u16. */
 export const writerFixedBytes = 38;

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
+  type BatchIndexEntry,
   decodeSegmentFooter,
   encodePlainBatch,
   encodeSegmentFooter,
@@ -101,6 +102,16 @@ describe('the golden segments', () => {
     expect(writer.softwareVersion).toBe('kafscale 9.9.9');
   });
 
+  it('with a batch index decode, and are what the encoder writes', () => {
+    const bytes = golden('batch-index');
+    const footer = decode(bytes);
+    expect(footer.batchIndex).toEqual([
+      { position: 0, baseOffset: 4_294_967_301, maxTimestampMs: 1_700_000_000_250 },
+      { position: 115, baseOffset: 4_294_967_304, maxTimestampMs: 1_700_000_000_250 },
+    ]);
+    expect(encodeSegmentFooter(footer).toString('hex')).toBe(bytes.subarray(230).toString('hex'));
+  });
+
   it('are the worked example of the specification', () => {
     const page = readFileSync(
       new URL('../../../../docs/segment-format.md', import.meta.url),
@@ -128,6 +139,7 @@ describe('a footer', () => {
   const anyFooter = fc
     .record({
       isCompacted: fc.boolean(),
+      indexStride: fc.integer({ min: 1, max: 100 }),
       parts: fc.array(extent, { minLength: 1, maxLength: 50 }),
       writer: fc.record({
         nodeId: fc.nat(),
@@ -137,7 +149,7 @@ describe('a footer', () => {
         softwareVersion: fc.string({ maxLength: 64 }),
       }),
     })
-    .map(({ isCompacted, parts, writer }) => {
+    .map(({ isCompacted, indexStride, parts, writer }) => {
       let position = 0;
       const extents = parts.map(({ gap, moreRecords, baseOffset, ...part }): SegmentExtent => {
         const at = position + gap;
@@ -145,7 +157,12 @@ describe('a footer', () => {
         const recordCount = part.batchCount + moreRecords;
         return { ...part, position: at, recordCount, baseOffset: isCompacted ? baseOffset : null };
       });
-      return { footer: { extents, writer }, bodyBytes: position };
+      const batchIndex: BatchIndexEntry[] = [];
+      for (let at = 0; at < Math.min(position, 1000); at += indexStride) {
+        batchIndex.push({ position: at, baseOffset: at * 3, maxTimestampMs: at - 1 });
+      }
+      const footer = { extents, writer, ...(isCompacted && { batchIndex }) };
+      return { footer, bodyBytes: position };
     });
 
   it('comes back as it went in', () => {
@@ -188,6 +205,30 @@ describe('a footer', () => {
       [object.length - 65_536, 65_536],
       [object.length - tail.length, tail.length],
     ]);
+  });
+});
+
+describe('a damaged batch index', () => {
+  const bytes = golden('batch-index');
+  const index = bytes.length - 16 - 56;
+
+  it.each<[string, (copy: Buffer) => void]>([
+    ['another count', (copy) => copy.writeUInt32BE(3, index + 4)],
+    ['short entries', (copy) => copy.writeUInt16BE(23, index + 2)],
+    ['entries that go back', (copy) => copy.writeBigInt64BE(115n, index + 8)],
+    ['an entry beyond the body', (copy) => copy.writeBigInt64BE(230n, index + 32)],
+    ['a negative offset', (copy) => copy.writeBigInt64BE(-1n, index + 16)],
+    ['an offset beyond 2^53', (copy) => copy.writeBigInt64BE(2n ** 53n, index + 16)],
+  ])('is refused: %s', (_, change) => {
+    const copy = Buffer.from(bytes);
+    change(copy);
+    let crc = ~0;
+    for (const byte of copy.subarray(230, copy.length - 8)) {
+      crc ^= byte;
+      for (let bit = 0; bit < 8; bit += 1) crc = (crc >>> 1) ^ (crc & 1 ? 0x82f63b78 : 0);
+    }
+    copy.writeUInt32BE(~crc >>> 0, copy.length - 8);
+    expect(() => decode(copy)).toThrow(expect.objectContaining({ code: 'SEGMENT_CORRUPT' }));
   });
 });
 

@@ -122,3 +122,22 @@ write(
     writer('kafscale 9.9.9', hex('0102')),
   ]),
 );
+
+// Compacted, with a batch index: two batches of an extent, a part each.
+const parts = [
+  { position: 0, offset: 4294967301, max: 1700000000250 },
+  { position: 115, offset: 4294967304, max: 1700000000250 },
+];
+const follower = Buffer.from(compacted);
+follower.writeBigInt64BE(4294967304n, 0);
+const both = Buffer.concat([compacted, follower]);
+const entries = parts.map(({ position, offset, max }) => [i64(position), i64(offset), i64(max)]);
+const indexed = extent({ ...first, bytes: both, batches: 2, records: 6 }, [i64(4294967301)]);
+write(
+  'batch-index',
+  segment(both, [
+    section(1, Buffer.concat([u16(1), u16(68), u32(1), indexed])),
+    writer('kafscale 0.1.0'),
+    section(3, Buffer.concat([u16(0), u16(24), u32(2), ...entries.flat()])),
+  ]),
+);
