@@ -183,6 +183,11 @@ const fixedCodecs: Readonly<Record<Exclude<PrimitiveKind, 'string' | 'bytes'>, C
     write: (writer, value) => writer.writeInt64(value as bigint),
     bytesMin: 8,
   },
+  safeInt64: {
+    read: (reader) => reader.readSafeInt64(),
+    write: (writer, value) => writer.writeSafeInt64(value as number),
+    bytesMin: 8,
+  },
   float64: {
     read: (reader) => reader.readFloat64(),
     write: (writer, value) => writer.writeFloat64(value as number),

@@ -1,4 +1,5 @@
 import { limits } from '@kafscale/core';
+import { readInt64 } from '../int64-number.js';
 import { ProtocolError } from './errors.js';
 import { readInt64At } from './int64.js';
 import { uuidBytes, uuidFromBytes } from './uuid.js';
@@ -65,6 +66,11 @@ export class Reader {
 
   readInt64(): bigint {
     return readInt64At(this.#buffer, this.#advance(8));
+  }
+
+  readSafeInt64(): number {
+    const value = readInt64(this.#buffer, this.#advance(8));
+    return Number.isSafeInteger(value) ? value : this.fail('an integer is beyond 2^53');
   }
 
   readFloat64(): number {

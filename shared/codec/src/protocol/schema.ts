@@ -28,6 +28,7 @@ export type PrimitiveKind =
   | 'uint16'
   | 'int32'
   | 'int64'
+  | 'safeInt64'
   | 'float64'
   | 'uuid'
   | 'string'
@@ -102,6 +103,13 @@ export function int64<const O extends FieldOptions<bigint>>(
   options?: O,
 ): PrimitiveField<bigint, O> {
   return field({ kind: 'int64' }, 0n, options);
+}
+
+/** The same 8 bytes as int64, for formats of our own that hold no number beyond 2^53. */
+export function safeInt64<const O extends FieldOptions<number>>(
+  options?: O,
+): PrimitiveField<number, O> {
+  return field({ kind: 'safeInt64' }, 0, options);
 }
 
 export function float64<const O extends FieldOptions<number>>(

@@ -1,4 +1,5 @@
 import { invariant } from '@kafscale/core';
+import { writeInt64 } from '../int64-number.js';
 import { ProtocolError } from './errors.js';
 import { writeInt64At } from './int64.js';
 import { stringBytesMax } from './reader.js';
@@ -66,6 +67,12 @@ export class Writer {
   writeInt64(value: bigint): void {
     const start = this.#reserve(8);
     if (!writeInt64At(value, this.#buffer, start)) unencodable(`${value} is not an int64`);
+  }
+
+  writeSafeInt64(value: number): void {
+    checkRange(value, Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER);
+    const start = this.#reserve(8);
+    writeInt64(this.#buffer, value, start);
   }
 
   writeFloat64(value: number): void {

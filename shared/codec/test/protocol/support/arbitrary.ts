@@ -44,6 +44,8 @@ function shapeValue({ shape }: AnyField, version: number): fc.Arbitrary<unknown>
       return fc.integer();
     case 'int64':
       return fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n });
+    case 'safeInt64':
+      return fc.maxSafeInteger();
     case 'float64':
       return fc.double({ noNaN: true });
     case 'uuid':
