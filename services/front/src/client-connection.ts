@@ -46,6 +46,8 @@ type State = 'open' | 'finishing' | 'ending' | 'closed';
 const lingerMsMax = 2_000;
 const lingerBytesMax = 1024 * 1024;
 
+const noFrame = Buffer.alloc(0);
+
 /** One client: its socket, and the reader, pipeline, router and writer between it and the services. */
 export class ClientConnection {
   readonly #socket: Socket;
@@ -82,7 +84,7 @@ export class ClientConnection {
       execute: (request) => this.#execute(request),
       mayExecute: () => this.#mayExecute(),
       respond: (request, chunks) => this.#respond(request, chunks),
-      released: (request) => this.#released(request),
+      released: (request, answered) => this.#released(request, answered),
       rejected: (cause) => this.#rejected(cause),
       progressed: () => this.#progressed(),
       closed: (_request, reason, cause) => this.#closedByReply(reason, cause),
@@ -97,11 +99,15 @@ export class ClientConnection {
       pause: () => socket.pause(),
       resume: () => socket.resume(),
     });
-    socket.on('data', (chunk: Buffer) => this.#onData(chunk));
     socket.on('end', () => this.#onClientEnd());
     socket.on('finish', () => this.#onEnded());
     socket.on('error', (error: Error) => (this.#socketError = error));
     socket.on('close', () => this.#onClose());
+  }
+
+  /** Bytes of the client; their memory may be used again on return. */
+  received(bytes: Buffer): void {
+    this.#onData(bytes);
   }
 
   /** Answers what is in flight, then closes. */
@@ -212,8 +218,14 @@ export class ClientConnection {
     metrics?.latencySeconds.observe((nowMs - request.receivedMs) / 1000);
   }
 
-  #released(request: ClientRequest): void {
+  /**
+   * The memory of a Produce is used again once it has been answered. Not after a failure, when a link
+   * may still be sending it; and not for other APIs, whose answers may hold views of it.
+   */
+  #released(request: ClientRequest, answered: boolean): void {
+    if (answered && request.concurrent) this.#context.budgets.frames.give(request.frame);
     request.body = null;
+    request.frame = noFrame;
     this.#reader.released(request.frameBytes);
   }
 

@@ -22,6 +22,8 @@ export interface ClientRequest extends PipelinedRequest {
   /** Position on its connection, from 0. */
   readonly requestNumber: number;
   readonly receivedMs: number;
+  /** The memory of the request; empty once it has been released. */
+  frame: Buffer;
   /** Of the frame: what it takes of the byte budgets. */
   readonly frameBytes: number;
   /** What a service is to handle; null once nobody needs it any more. */
@@ -80,6 +82,7 @@ function parseServed({ frame, requestNumber, receivedMs }: ReceivedFrame): Clien
     clientId,
     requestNumber,
     receivedMs,
+    frame,
     frameBytes: frame.length,
     body,
     reply: apiKey === apiVersionsKey ? answerApiVersions(apiVersion, body) : null,
@@ -96,6 +99,7 @@ function unsupportedApiVersions(received: ReceivedFrame, correlationId: number):
     clientId: null,
     requestNumber: received.requestNumber,
     receivedMs: received.receivedMs,
+    frame: received.frame,
     frameBytes: received.frame.length,
     body: null,
     reply: unsupportedApiVersionsReply,

@@ -11,6 +11,12 @@ import type { FrameRefusal } from './frame-refusal.js';
  */
 export type FrameStep = Buffer | 'more' | 'announced' | 'refused';
 
+/** Where frames come from; `give` is for memory that a growing frame has left. */
+export interface FrameMemory {
+  take(bytes: number): Buffer;
+  give(memory: Buffer): void;
+}
+
 type Phase = 'header' | 'announced' | 'body' | 'refused';
 
 const noBytes = Buffer.alloc(0);
@@ -24,12 +30,12 @@ const bodyGrowthFactor = 8;
  * Cuts the bytes of a connection into length-prefixed frames. Pure: the caller moves the bytes and
  * decides when a frame may be collected.
  *
- * Ownership: a chunk belongs to the assembler from `push` on. A frame that lies within one chunk is
- * a view of that chunk, so a chunk must never be changed or reused by whoever pushed it. A frame
- * belongs to the caller.
+ * Ownership: a chunk is the caller's, who may use its memory again after `keepRest`. A frame is a
+ * copy, in memory from `allocate`, and belongs to the caller.
  */
 export class FrameAssembler {
   readonly #frameBytesMax: number;
+  readonly #buffers: FrameMemory;
   #phase: Phase = 'header';
   #chunk: Buffer = noBytes;
   #offset = 0;
@@ -40,8 +46,9 @@ export class FrameAssembler {
   #bodyBytes = 0;
   #refusal: FrameRefusal | null = null;
 
-  constructor(frameBytesMax: number) {
+  constructor(frameBytesMax: number, buffers: FrameMemory) {
     this.#frameBytesMax = frameBytesMax;
+    this.#buffers = buffers;
   }
 
   /** The size of the frame that was announced last, without its length prefix. */
@@ -68,6 +75,13 @@ export class FrameAssembler {
     if (this.#phase === 'refused') return;
     invariant(this.#offset === this.#chunk.length, 'a chunk is used up before the next one comes');
     this.#chunk = chunk;
+    this.#offset = 0;
+  }
+
+  /** Copies what is not used up yet, so that the chunk's memory can be used again. */
+  keepRest(): void {
+    if (this.#offset === this.#chunk.length) return;
+    this.#chunk = Buffer.from(this.#chunk.subarray(this.#offset));
     this.#offset = 0;
   }
 
@@ -119,12 +133,6 @@ export class FrameAssembler {
   #readBody(): FrameStep {
     const available = this.#chunk.length - this.#offset;
     const missing = this.#frameBytes - this.#bodyBytes;
-    if (this.#bodyBytes === 0 && available >= missing) {
-      const frame = this.#chunk.subarray(this.#offset, this.#offset + missing);
-      this.#offset += missing;
-      this.#phase = 'header';
-      return frame;
-    }
     if (available === 0) return this.#starve();
     const taken = Math.min(available, missing);
     this.#reserve(this.#bodyBytes + taken);
@@ -138,8 +146,9 @@ export class FrameAssembler {
   #reserve(bytes: number): void {
     if (bytes <= this.#body.length) return;
     const wanted = Math.max(bodyBytesInitial, bytes * bodyGrowthFactor);
-    const body = Buffer.allocUnsafe(Math.min(this.#frameBytes, wanted));
+    const body = this.#buffers.take(Math.min(this.#frameBytes, wanted));
     this.#body.copy(body, 0, 0, this.#bodyBytes);
+    if (this.#bodyBytes > 0) this.#buffers.give(this.#body);
     this.#body = body;
   }
 

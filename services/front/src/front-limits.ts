@@ -11,6 +11,7 @@ export interface FrontLimits {
   readonly responseBytesBufferedPerConnectionMax: number;
   readonly responseDrainMsMax: number;
   readonly frameCompletionMsMax: number;
+  readonly frameBuffersIdleBytesMax: number;
 }
 
 export const defaultFrontLimits: FrontLimits = {
@@ -23,4 +24,5 @@ export const defaultFrontLimits: FrontLimits = {
   responseBytesBufferedPerConnectionMax: limits.responseBytesBufferedPerConnectionMax,
   responseDrainMsMax: limits.responseDrainMsMax,
   frameCompletionMsMax: limits.frameCompletionMsMax,
+  frameBuffersIdleBytesMax: limits.frameBuffersIdleBytesMax,
 };

@@ -2,11 +2,18 @@ import { randomUUID } from 'node:crypto';
 import { createServer } from 'node:net';
 import type { Server, Socket } from 'node:net';
 
-import { ByteBudget, OperatingError, sleep, systemClock } from '@kafscale/core';
+import {
+  ByteBudget,
+  limits as coreLimits,
+  OperatingError,
+  sleep,
+  systemClock,
+} from '@kafscale/core';
 import type { Clock } from '@kafscale/core';
 
 import { ClientConnection } from './client-connection.js';
 import type { ConnectionContext } from './client-connection.js';
+import { FrameBuffers } from './frame-buffers.js';
 import { defaultFrontLimits } from './front-limits.js';
 import type { FrontLimits } from './front-limits.js';
 import { LogLimiter } from './front-log.js';
@@ -14,6 +21,7 @@ import type { FrontLog } from './front-log.js';
 import { FrontMetrics } from './front-metrics.js';
 import type { MetricsFactory } from './front-metrics.js';
 import type { ServiceDirectory } from './service-directory.js';
+import { SharedReads } from './shared-reads.js';
 
 export interface FrontOptions {
   readonly host: string;
@@ -65,6 +73,7 @@ class FrontServer implements Front {
   readonly #server: Server;
   readonly #connections = new Set<ClientConnection>();
   readonly #refusedLimiter: LogLimiter;
+  readonly #reads = new SharedReads(coreLimits.socketReadBytes);
   #accepted = 0;
   #sweeper: NodeJS.Timeout | undefined;
   #forgetNodes: (() => void) | undefined;
@@ -94,11 +103,14 @@ class FrontServer implements Front {
       budgets: {
         requests,
         assembly: new ByteBudget(Math.ceil(limits.requestBytesInFlightMax / 2)),
+        frames: new FrameBuffers(limits.frameBuffersIdleBytesMax),
       },
       onClosed: (connection) => this.#onClosed(connection),
     };
     // allowHalfOpen: a client may send its last requests and end its side before they are answered.
-    this.#server = createServer({ allowHalfOpen: true, noDelay: true, keepAlive: true }, (socket) =>
+    // pauseOnConnect: nothing is read before SharedReads has taken the socket over.
+    const serverOptions = { allowHalfOpen: true, noDelay: true, pauseOnConnect: true };
+    this.#server = createServer({ ...serverOptions, keepAlive: true }, (socket) =>
       this.#accept(socket),
     );
   }
@@ -170,7 +182,12 @@ class FrontServer implements Front {
       principal: anonymous,
       listener: this.#options.listener ?? 'PLAINTEXT',
     };
-    this.#connections.add(new ClientConnection(socket, identity, this.#context));
+    const connection: ClientConnection = new ClientConnection(
+      this.#reads.takeOver(socket, (bytes) => connection.received(bytes)),
+      identity,
+      this.#context,
+    );
+    this.#connections.add(connection);
   }
 
   #onClosed(connection: ClientConnection): void {

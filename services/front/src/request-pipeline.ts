@@ -14,7 +14,7 @@ export interface PipelineOptions<Request extends PipelinedRequest> {
   /** Called in request order, for replies of kind `response` only. */
   respond(request: Request, chunks: readonly Uint8Array[]): void;
   /** The request's bytes are not needed any more. Called once for every request added. */
-  released(request: Request): void;
+  released(request: Request, answered: boolean): void;
   /** Every rejection of `execute`, also one that nobody waits for any more. */
   rejected(cause: unknown): void;
   /** A request has settled and everything that it made possible has been done. */
@@ -72,7 +72,7 @@ export class RequestPipeline<Request extends PipelinedRequest> {
 
   add(request: Request): void {
     if (this.#stopped || this.#cut) {
-      this.#options.released(request);
+      this.#options.released(request, false);
       return;
     }
     this.#entries.push({ request, reply: null, cause: undefined, dropped: false });
@@ -126,7 +126,7 @@ export class RequestPipeline<Request extends PipelinedRequest> {
     invariant(entry.reply === null && this.#running > 0, 'a running request settles once');
     this.#running -= 1;
     if (this.#running === 0) this.#runningAlone = false;
-    this.#options.released(entry.request);
+    this.#options.released(entry.request, reply.kind === 'response' || reply.kind === 'none');
     entry.reply = reply;
     entry.cause = cause;
     if (this.#stopped || entry.dropped) return;
@@ -150,7 +150,7 @@ export class RequestPipeline<Request extends PipelinedRequest> {
   }
 
   #dropFrom(index: number): void {
-    for (const entry of this.#entries.splice(index)) this.#options.released(entry.request);
+    for (const entry of this.#entries.splice(index)) this.#options.released(entry.request, false);
   }
 
   #respondReady(): void {

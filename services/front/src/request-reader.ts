@@ -2,6 +2,7 @@ import { invariant } from '@kafscale/core';
 import type { ByteBudget, Clock } from '@kafscale/core';
 
 import { FrameAssembler } from './frame-assembler.js';
+import type { FrameMemory } from './frame-assembler.js';
 import type { FrameRefusal } from './frame-refusal.js';
 import type { FrontLimits } from './front-limits.js';
 
@@ -17,6 +18,8 @@ export interface ReadBudgets {
    * sends them slowly, or never, keeps others from doing the same, but not from small requests.
    */
   readonly assembly: ByteBudget;
+  /** Memory for frames. */
+  readonly frames: FrameMemory;
 }
 
 export interface RequestReaderOptions {
@@ -52,7 +55,8 @@ export class RequestReader {
 
   constructor(options: RequestReaderOptions) {
     this.#options = options;
-    this.#assembler = new FrameAssembler(options.limits.requestBytesMax);
+    const { budgets, limits } = options;
+    this.#assembler = new FrameAssembler(limits.requestBytesMax, budgets.frames);
   }
 
   /** A frame has begun and is not complete, whoever is to blame. */
@@ -65,10 +69,12 @@ export class RequestReader {
     return this.#frameStartedMs === null ? 0 : nowMs - this.#frameStartedMs;
   }
 
+  /** The chunk's memory may be used again on return. */
   push(chunk: Buffer): void {
     if (this.#stopped) return;
     this.#assembler.push(chunk);
     this.#pump();
+    this.#assembler.keepRest();
   }
 
   /** The bytes of a request are not needed any more. Also after `stop`. */

@@ -61,6 +61,7 @@ export function createIngestService(options: IngestOptions): Ingest {
     recent,
     flushIntervalMs: options.flushIntervalMs,
     flushInFlightMax: options.flushInFlightMax,
+    flushOverlapBytesMin: limits.flushOverlapBytesMin,
     segmentBytes: options.segmentBytes,
     softwareVersion: options.softwareVersion,
     log,

@@ -44,6 +44,7 @@ export function scriptedPipeline(
   options: {
     flushIntervalMs?: number;
     flushInFlightMax?: number;
+    flushOverlapBytesMin?: number;
     segmentBytes?: number;
     commit?: (segments: readonly SegmentCommit[]) => Promise<readonly SegmentAnswer[]>;
   } = {},
@@ -87,6 +88,7 @@ export function scriptedPipeline(
     recent,
     flushIntervalMs: options.flushIntervalMs ?? 0,
     flushInFlightMax: options.flushInFlightMax ?? 8,
+    flushOverlapBytesMin: options.flushOverlapBytesMin ?? 0,
     segmentBytes: options.segmentBytes ?? 1024 * 1024,
     softwareVersion: 'test',
     log: silentLog,

@@ -34,6 +34,18 @@ describe('group commit', () => {
     ]);
   });
 
+  it('does not seal little while a segment is under way, but does seal much', async () => {
+    const { pipeline, uploads } = scriptedPipeline({ flushOverlapBytesMin: 5_000 });
+    send(pipeline);
+    await turns();
+    send(pipeline);
+    await turns();
+    expect(uploads).toHaveLength(1);
+    send(pipeline, { value: Buffer.alloc(6_000) });
+    await turns();
+    expect(uploads).toHaveLength(2);
+  });
+
   it('seals a full segment at once', async () => {
     const { pipeline, uploads } = scriptedPipeline({
       segmentBytes: 5_000,

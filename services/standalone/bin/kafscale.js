@@ -1,2 +1,4 @@
 #!/usr/bin/env node
-import '../dist/main.js';
+// Reads and syncs of local files wait in libuv's threads; the default of 4 is less than we let run.
+process.env.UV_THREADPOOL_SIZE ??= '12';
+await import('../dist/main.js');

@@ -26,6 +26,8 @@ export const limits = {
   requestBytesInFlightMax: 256 * MiB,
   responseBytesBufferedPerConnectionMax: 64 * MiB,
   frameCompletionMsMax: 30_000,
+  frameBuffersIdleBytesMax: 32 * MiB,
+  socketReadBytes: 256 * KiB,
   responseDrainMsMax: 30_000, // a client that takes nothing of its responses for so long is dead
 
   // Write path
@@ -45,6 +47,7 @@ export const limits = {
   flushIntervalMsWithS3: 250,
   flushIntervalMsWithFiles: 0,
   flushInFlightMax: 4,
+  flushOverlapBytesMin: MiB,
   commitAgeMsMax: 5 * 60_000,
   commitTimeoutMs: 30_000,
   commitBackoffMsMin: 20,
@@ -94,6 +97,7 @@ export const limits = {
   storeRetryShareMax: 0.1, // retries per request, once the burst is used up
   storeDeleteKeysPerRequestMax: 1_000, // DeleteObjects
   storeObjectKeyBytesMax: 1_024, // S3
+  storeOpenDirectoriesMax: 512,
   storeOpenFilesMax: 256,
   storeTempFileAgeMs: 15 * 60_000,
 
@@ -148,6 +152,47 @@ export const limits = {
   groupTimerLateMsMax: 1_000, // later: this process stood still, and its clients did not
   offsetCommitRowsPerTransactionMax: 10_000,
   offsetCommitsWaitingMax: 10_000,
+
+  // Index in the bucket (P7), recovery, fsck
+  indexManifestIntervalMs: 10_000, // while there is change
+  indexRetryMs: 5_000,
+  indexObjectBytesMax: 16 * MiB,
+  indexPartBytesMax: 4 * MiB, // a new part begins beyond it
+  indexPageRowsMax: 2_000,
+  indexPagePauseMs: 2, // after each page: clients go first
+  indexPartsMax: 100_000, // of one entry
+  indexSnapshotBytesMin: MiB, // manifests of fewer bytes do not outweigh any snapshot
+  indexManifestsPerSnapshotMax: 1_000,
+  indexSnapshotsKept: 2,
+  indexTransactionMsMax: 30 * 60_000, // of reading a snapshot, or of a recovery
+  indexAnswerAgeMsMax: 10 * 60_000, // beyond commitAgeMsMax and commitTimeoutMs: nobody asks again
+  indexSlackMsMax: 120_000, // longer than any commit transaction
+  indexFlushMsMax: 10_000, // the last manifest of a process that stops
+  indexDirtyRangesMax: 16, // of one partition, beside its end
+  indexDirtyGroupsMax: 100_000,
+  indexGroupDigestsMax: 200_000,
+  recoveredProducerIdsGapMin: 1_000_000_000,
+  recoveredIdsGapMin: 1_000_000, // partition ids, node ids, shard epochs, group generations
+  checkReadsInFlightMax: 8,
+  checkFindingsPerKindMax: 1_000, // listed; beyond it they are counted
+
+  // Retention and garbage collection
+  retentionCheckIntervalMs: 60_000, // log.retention.check.interval.ms; Kafka: 5 minutes
+  retentionProbePartitionsMax: 1_000, // per query
+  retentionStepPartitionsMax: 100, // per transaction
+  retentionStepExtentsMin: 4_000, // index rows that one transaction looks at; a row is seen twice
+  retentionStepExtentsMax: 50_000,
+  producerIdExpirationMs: 7 * 24 * 60 * 60_000, // producer.id.expiration.ms; Kafka: 1 day
+  producerExpiryCheckMs: 60 * 60_000,
+  producerExpiryRowsMax: 10_000,
+  clockSkewMsMax: 5 * 60_000, // between the database, its standbys, the nodes, and the object store
+  garbageCheckIntervalMs: 60_000,
+  garbageWaitMs: 15 * 60_000, // longer than any fetch, and than a commit may still be repeated
+  garbageStepSegmentsMax: 1_000,
+  garbageStepPauseMs: 500, // so at most 2,000 objects per second
+  orphanGraceMs: 60 * 60_000, // ≥ commitAgeMsMax + commitTimeoutMs + clockSkewMsMax
+  orphanSweepIntervalMs: 24 * 60 * 60_000,
+  orphanSweepPauseMs: 500, // between the 256 parts of a sweep, and between its thousands of objects
 
   // Shutdown
   drainMsMax: 30_000,

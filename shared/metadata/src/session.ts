@@ -100,10 +100,31 @@ function openSocket(parsed: { host: string[]; port: number[]; path: string | fal
   }
   const socket =
     typeof parsed.path === 'string' ? connectSocket(parsed.path) : connectSocket(port, host);
-  // Statements are pipelined in several writes; without this the kernel holds back the second one.
   socket.setNoDelay(true);
+  joinWrites(socket);
   // postgres.js takes the server name for TLS from here.
   return Object.assign(socket, { host, port });
+}
+
+/**
+ * postgres.js writes every statement of a pipeline by itself. All that are issued together leave in
+ * one call to the kernel, each of which costs a wake-up of the server.
+ */
+function joinWrites(socket: Socket): void {
+  const write = socket.write.bind(socket);
+  let corked = false;
+  const uncork = (): void => {
+    corked = false;
+    socket.uncork();
+  };
+  socket.write = ((...args: Parameters<Socket['write']>) => {
+    if (!corked) {
+      corked = true;
+      socket.cork();
+      process.nextTick(uncork);
+    }
+    return write(...args);
+  }) as Socket['write'];
 }
 
 function parseSafeInteger(text: string): number {

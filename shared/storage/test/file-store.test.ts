@@ -7,13 +7,16 @@ import { type ObjectStore, openObjectStore } from '@kafscale/storage';
 import { fileStoreError } from '../src/files/file-errors.js';
 import { OpenFileCache } from '../src/files/open-file-cache.js';
 
-describe('the store in local files', () => {
+describe.each([
+  { puts: 'by libuv', blockingPuts: false },
+  { puts: 'by the calling thread', blockingPuts: true },
+])('the store in local files, puts $puts', ({ blockingPuts }) => {
   let directory: string;
   let store: ObjectStore;
 
   beforeEach(async () => {
     directory = await mkdtemp(join(tmpdir(), 'kafscale-files-'));
-    store = openObjectStore(pathToFileURL(directory).href);
+    store = openObjectStore(pathToFileURL(directory).href, { blockingPuts });
   });
   afterEach(async () => {
     await store.close();

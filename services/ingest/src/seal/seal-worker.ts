@@ -15,7 +15,7 @@ export interface SealWorkerData {
 }
 
 const { storeUrl, storeOptions } = workerData as SealWorkerData;
-const store = openObjectStore(storeUrl, storeOptions);
+const store = openObjectStore(storeUrl, { ...storeOptions, blockingPuts: true });
 
 export default async function seal(job: SealJob): Promise<SealResult> {
   const { chunks, crc32c, result } = buildSegment(job);

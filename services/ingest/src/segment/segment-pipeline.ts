@@ -26,6 +26,8 @@ export interface SegmentPipelineOptions {
   readonly recent: RecentSegments;
   readonly flushIntervalMs: number;
   readonly flushInFlightMax: number;
+  /** What an open segment must have to be sealed while others are under way. */
+  readonly flushOverlapBytesMin: number;
   readonly segmentBytes: number;
   /** Name and version of the program, for the footer. */
   readonly softwareVersion: string;
@@ -109,17 +111,23 @@ export class SegmentPipeline {
   }
 
   /**
-   * Group commit: at the end of this turn of the event loop, if fewer than `flushInFlightMax`
-   * segments are under way. All that arrived in one turn rides together; what arrives while the
-   * limit is reached waits, and the next settled segment seals it.
+   * Group commit: what arrived in one turn of the event loop rides together. While segments are under
+   * way, another is sealed only if it is worth its own sync and transaction; else it grows until one
+   * of them has settled. So a light load has the least latency, and a heavy one the fewest segments.
    */
   #scheduleSeal(): void {
-    if (this.#sealScheduled || this.#queue.length >= this.#options.flushInFlightMax) return;
+    if (this.#sealScheduled || !this.#mayOverlap()) return;
     this.#sealScheduled = true;
     setImmediate(() => {
       this.#sealScheduled = false;
-      if (this.#queue.length < this.#options.flushInFlightMax) this.#seal();
+      if (this.#mayOverlap()) this.#seal();
     });
+  }
+
+  #mayOverlap(): boolean {
+    if (this.#queue.length === 0) return true;
+    if (this.#queue.length >= this.#options.flushInFlightMax) return false;
+    return (this.#open?.bytes ?? 0) >= this.#options.flushOverlapBytesMin;
   }
 
   #seal(): void {

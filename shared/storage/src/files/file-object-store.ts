@@ -10,6 +10,7 @@ import { fileStoreError, systemErrorCode } from './file-errors.js';
 import { listFiles } from './list-files.js';
 import { OpenFileCache } from './open-file-cache.js';
 import { writeNewFile } from './write-file.js';
+import { BlockingWriter } from './write-object-blocking.js';
 
 /** Within the root, so that a rename stays on one file system; no key begins with a dot. */
 const temporaryName = '.tmp';
@@ -26,11 +27,15 @@ export class FileObjectStore implements ObjectStore {
   readonly #directories: DurableDirectories;
   readonly #openFiles = new OpenFileCache(limits.storeOpenFilesMax);
 
-  /** `url` is `file:///absolute/path`. */
-  constructor(url: string, clock: Clock = systemClock) {
+  readonly #blockingWriter: BlockingWriter | null;
+
+  /** `url` is `file:///absolute/path`. `blockingPuts`: see {@link BlockingWriter}. */
+  constructor(url: string, options: { blockingPuts?: boolean; clock?: Clock } = {}) {
     this.url = url;
     this.#root = fileURLToPath(url);
-    this.#clock = clock;
+    this.#clock = options.clock ?? systemClock;
+    this.#blockingWriter =
+      options.blockingPuts === true ? new BlockingWriter(limits.storeOpenDirectoriesMax) : null;
     this.#directories = new DurableDirectories(this.#root);
   }
 
@@ -53,19 +58,17 @@ export class FileObjectStore implements ObjectStore {
     const path = join(this.#root, key);
     const temporary = join(this.#root, temporaryName, randomUUID());
     try {
-      await this.#directories.ensure(dirname(temporary));
-      await this.#directories.ensure(dirname(path));
-      await writeNewFile(temporary, chunks);
-      await this.#linkInto(temporary, path);
+      await this.#place(temporary, path, chunks);
     } catch (error) {
       await rm(temporary, { force: true }).catch(() => undefined);
-      if (systemErrorCode(error) === 'ENOENT') this.#directories.forget(dirname(temporary));
+      if (systemErrorCode(error) === 'EEXIST') {
+        throw new OperatingError('OBJECT_EXISTS', `${path} exists`);
+      }
       throw fileStoreError(notFoundIsUnreachable(error), `can't write ${key}`);
     }
     try {
-      // Gone before the directory is synced: one journal commit then has both changes.
-      await rm(temporary, { force: true }).catch(() => undefined);
-      await syncDirectory(dirname(path));
+      if (this.#blockingWriter) this.#blockingWriter.syncDirectoryOf(path);
+      else await syncDirectory(dirname(path));
     } catch (error) {
       // Visible now, but perhaps not after a power cut.
       throw fileStoreError(notFoundIsUnreachable(error), `can't sync ${key}`, 'unknown');
@@ -141,22 +144,40 @@ export class FileObjectStore implements ObjectStore {
 
   close(): Promise<void> {
     this.#openFiles.close();
+    this.#blockingWriter?.close();
     return Promise.resolve();
   }
 
-  /** link() fails when the name exists, atomically; rename() would overwrite it. */
-  async #linkInto(temporary: string, path: string): Promise<void> {
+  async #place(temporary: string, path: string, chunks: readonly Uint8Array[]): Promise<void> {
     try {
-      await link(temporary, path);
+      await this.#writeAndLink(temporary, path, chunks);
     } catch (error) {
-      const code = systemErrorCode(error);
-      if (code === 'EEXIST') throw new OperatingError('OBJECT_EXISTS', `${path} exists`);
-      if (code !== 'ENOENT') throw error;
-      // Someone removed the directory that we remember as made.
+      if (systemErrorCode(error) !== 'ENOENT') throw error;
+      // Someone removed a directory that we remember as made.
+      this.#directories.forget(dirname(temporary));
       this.#directories.forget(dirname(path));
-      await this.#directories.ensure(dirname(path));
-      await link(temporary, path);
+      this.#blockingWriter?.close();
+      await rm(temporary, { force: true });
+      await this.#writeAndLink(temporary, path, chunks);
     }
+  }
+
+  async #writeAndLink(
+    temporary: string,
+    path: string,
+    chunks: readonly Uint8Array[],
+  ): Promise<void> {
+    await this.#directories.ensure(dirname(temporary));
+    await this.#directories.ensure(dirname(path));
+    if (this.#blockingWriter) {
+      this.#blockingWriter.writeAndLink(temporary, path, chunks);
+      return;
+    }
+    await writeNewFile(temporary, chunks);
+    // link() fails when the name exists, atomically; rename() would overwrite it.
+    await link(temporary, path);
+    // Gone before the directory is synced: one journal commit then has both changes.
+    await rm(temporary, { force: true }).catch(() => undefined);
   }
 
   async #deleteOne(key: string): Promise<boolean> {

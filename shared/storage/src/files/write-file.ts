@@ -2,7 +2,7 @@ import { type FileHandle, open } from 'node:fs/promises';
 import { invariant } from '@kafscale/core';
 
 /** IOV_MAX of Linux: more buffers in one call would be split anyway. */
-const buffersPerCallMax = 1024;
+export const buffersPerCallMax = 1024;
 
 /** Writes the chunks to a new file and waits until the disk has them. */
 export async function writeNewFile(path: string, chunks: readonly Uint8Array[]): Promise<void> {
@@ -35,7 +35,7 @@ async function writeAll(handle: FileHandle, chunks: readonly Uint8Array[]): Prom
 }
 
 /** What is left of the buffers after their first `bytes` bytes. */
-function withoutFirst(buffers: Uint8Array[], bytes: number): Uint8Array[] {
+export function withoutFirst(buffers: Uint8Array[], bytes: number): Uint8Array[] {
   let left = bytes;
   for (let index = 0; index < buffers.length; index += 1) {
     const buffer = buffers[index];
