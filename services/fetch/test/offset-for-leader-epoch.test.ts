@@ -42,6 +42,23 @@ it('ends the current epoch at the end of the log, and no other', async () => {
   expect(await endOfEpoch(-1)).toEqual([0, -1, -1n]);
 });
 
+it('ends an earlier epoch where the next one began', async () => {
+  const starts = [
+    { leaderEpoch: 1, startOffset: 2 },
+    { leaderEpoch: 4, startOffset: 3 },
+  ];
+  const [p0] = world.createTopic('t', 1, 4, starts);
+  await world.commit([{ partitionId: p0!, batches: [plainRecords(5)] }]);
+  expect(await endOfEpoch(0)).toEqual([0, 0, 2n]);
+  expect(await endOfEpoch(1)).toEqual([0, 1, 3n]);
+  // Epochs 2 and 3 never were: the one before them, as LeaderEpochFileCache.endOffsetFor.
+  expect(await endOfEpoch(2)).toEqual([0, 1, 3n]);
+  expect(await endOfEpoch(3)).toEqual([0, 1, 3n]);
+  expect(await endOfEpoch(4)).toEqual([0, 4, 5n]);
+  expect(await endOfEpoch(5)).toEqual([0, -1, -1n]);
+  expect(await endOfEpoch(-1)).toEqual([0, -1, -1n]);
+});
+
 it('refuses clients with another idea of the current epoch', async () => {
   world.createTopic('t', 1, 5);
   expect(await endOfEpoch(5, 4)).toEqual([errorCodes.FENCED_LEADER_EPOCH, -1, -1n]);

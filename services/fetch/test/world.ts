@@ -8,6 +8,7 @@ import type {
   FeedEvent,
   FeedMessage,
   KafkaReply,
+  LeaderEpochStart,
   PartitionHead,
   TopicState,
 } from '@kafscale/cluster';
@@ -167,10 +168,16 @@ export class World {
   }
 
   /** Returns the partition ids. */
-  createTopic(name: string, partitionCount = 1, leaderEpoch = 0): readonly number[] {
+  createTopic(
+    name: string,
+    partitionCount = 1,
+    leaderEpoch = 0,
+    leaderEpochs: readonly LeaderEpochStart[] = [],
+  ): readonly number[] {
     const heads = Array.from({ length: partitionCount }, (_, partitionIndex): PartitionHead => {
       const partitionId = this.#nextPartitionId++;
-      return { partitionId, partitionIndex, leaderEpoch, logStartOffset: 0, highWatermark: 0 };
+      const head = { partitionId, partitionIndex, leaderEpoch, logStartOffset: 0, highWatermark: 0 };
+      return leaderEpochs.length === 0 ? head : { ...head, leaderEpochs };
     });
     for (const head of heads) {
       this.partitions.set(head.partitionId, { head, rows: [], batches: [] });

@@ -23,12 +23,20 @@ export interface TopicSettings {
   readonly timestampAfterMsMax: number;
 }
 
+/** Kafka's EpochEntry: an epoch ends where the next one begins. */
+export interface LeaderEpochStart {
+  readonly leaderEpoch: number;
+  readonly startOffset: number;
+}
+
 export interface PartitionHead {
   /** Surrogate id, cluster-wide, never reused. */
   readonly partitionId: number;
   /** The partition's number within its topic, from 0. */
   readonly partitionIndex: number;
   readonly leaderEpoch: number;
+  /** Where the epochs after 0 begin, ascending; absent while there is only epoch 0. */
+  readonly leaderEpochs?: readonly LeaderEpochStart[];
   readonly logStartOffset: number;
   /** Next offset to be given = Kafka's high watermark = log end offset. */
   readonly highWatermark: number;

@@ -14,6 +14,7 @@ export type {
   FeedOptions,
   FeedPosition,
   FeedSubscription,
+  LeaderEpochStart,
   PartitionHead,
   TopicSettings,
   TopicState,

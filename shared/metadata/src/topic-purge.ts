@@ -2,6 +2,7 @@ import { invariant } from '@kafscale/core';
 
 import { numberArray } from './arrays.js';
 import type { Database, Sql } from './database.js';
+import { releaseSegments } from './retention/release-segments.js';
 import { fenceShard, requireLease } from './shards.js';
 import type { Lease } from './store-types.js';
 
@@ -31,6 +32,7 @@ export async function purgeDeletedPartitions(
     const partitionIds = numberArray(doomed.map((row) => row.partition_id));
     if ((await deleteExtents(sql, partitionIds, rowsMax)) === rowsMax) return 'more';
     if ((await deleteProducers(sql, partitionIds, rowsMax)) === rowsMax) return 'more';
+    await sql`DELETE FROM leader_epochs WHERE partition_id = ANY(${partitionIds}::int[])`;
     await sql`DELETE FROM partitions WHERE partition_id = ANY(${partitionIds}::int[])`;
     return 'more';
   });
@@ -45,11 +47,7 @@ async function deleteExtents(sql: Sql, partitionIds: string, rowsMax: number): P
       DELETE FROM extents e USING doomed d
       WHERE e.partition_id = d.partition_id AND e.base_offset = d.base_offset
       RETURNING e.segment_id
-    ), released AS (
-      UPDATE segments s SET live_extents = s.live_extents - counted.extents
-      FROM (SELECT segment_id, count(*)::int AS extents FROM deleted GROUP BY segment_id) counted
-      WHERE s.segment_id = counted.segment_id
-    )
+    ), ${releaseSegments(sql)}
     SELECT count(*)::int AS deleted FROM deleted`;
   return rows[0]?.deleted ?? 0;
 }

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 
-import type { PartitionHead } from '@kafscale/cluster';
+import type { LeaderEpochStart, PartitionHead } from '@kafscale/cluster';
 import { invariant, limits, OperatingError } from '@kafscale/core';
 
 import type { Database, Sql } from './database.js';
@@ -80,6 +80,31 @@ export async function deleteTopic(
   });
 }
 
+interface LeaderEpochRow {
+  readonly partition_id: number;
+  readonly leader_epoch: number;
+  readonly start_offset: number;
+}
+
+export async function alterTopicConfigs(
+  database: Database,
+  lease: Lease,
+  request: { topicId: string; configs: ReadonlyMap<string, string> },
+): Promise<boolean> {
+  const { configs, topicId } = request;
+  return database.transaction(async ({ sql }) => {
+    const [fence, topics] = await Promise.all([
+      fenceShard(sql, lease),
+      sql`
+        UPDATE topics SET configs = ${configsText(configs)}::text::jsonb
+        WHERE topic_id = ${topicId} AND shard_id = ${lease.shardId} AND deleted_at IS NULL
+        RETURNING topic_id`,
+    ]);
+    requireLease(fence, lease);
+    return topics.length > 0;
+  });
+}
+
 export async function loadTopics(
   database: Database,
   shardId: number,
@@ -87,30 +112,37 @@ export async function loadTopics(
   // One statement sees one state: a topic is never without its partitions.
   return database.transaction(async ({ sql }) => {
     await sql`SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY`;
-    const [topics, partitions] = await Promise.all([
+    const [topics, partitions, epochs] = await Promise.all([
       sql<TopicRow[]>`
         SELECT ${topicColumns(sql)} FROM topics
         WHERE shard_id = ${shardId} AND deleted_at IS NULL ORDER BY name`,
       sql<PartitionRow[]>`
         SELECT ${partitionColumns(sql)} FROM partitions
         WHERE shard_id = ${shardId} AND deleted_at IS NULL ORDER BY topic_id, partition_index`,
+      sql<LeaderEpochRow[]>`
+        SELECT partition_id, leader_epoch, start_offset FROM leader_epochs
+        ORDER BY partition_id, leader_epoch`,
     ]);
-    return topicRecords(topics, partitions);
+    return topicRecords(topics, partitions, epochs);
   });
 }
 
 export async function loadTopic(database: Database, topicId: string): Promise<TopicRecord | null> {
   return database.transaction(async ({ sql }) => {
     await sql`SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY`;
-    const [topics, partitions] = await Promise.all([
+    const [topics, partitions, epochs] = await Promise.all([
       sql<TopicRow[]>`
         SELECT ${topicColumns(sql)} FROM topics
         WHERE topic_id = ${topicId} AND deleted_at IS NULL`,
       sql<PartitionRow[]>`
         SELECT ${partitionColumns(sql)} FROM partitions
         WHERE topic_id = ${topicId} AND deleted_at IS NULL ORDER BY partition_index`,
+      sql<LeaderEpochRow[]>`
+        SELECT partition_id, leader_epoch, start_offset FROM leader_epochs
+        WHERE partition_id IN (SELECT partition_id FROM partitions WHERE topic_id = ${topicId})
+        ORDER BY partition_id, leader_epoch`,
     ]);
-    return topicRecords(topics, partitions)[0] ?? null;
+    return topicRecords(topics, partitions, epochs)[0] ?? null;
   });
 }
 
@@ -135,7 +167,7 @@ function insertTopic(
   sql: Sql,
   { topicId, shardId, topic }: { topicId: string; shardId: number; topic: NewTopic },
 ) {
-  const configs = JSON.stringify(Object.fromEntries(topic.configs));
+  const configs = configsText(topic.configs);
   return sql<TopicRow[]>`
     INSERT INTO topics (topic_id, name, shard_id, partition_count, configs, created_at)
     VALUES (${topicId}, ${topic.name}, ${shardId}, ${topic.partitionCount},
@@ -146,7 +178,8 @@ function insertTopic(
 /**
  * The producer_state_floor. A producer numbers its batches per topic name and partition. Where no
  * topic of this name ever was, nobody can be beyond 0. Where one was, every producer id that has been
- * issued may go on from where it was in the predecessor.
+ * issued may go on from where it was in the predecessor. What a recovery did not know of may have
+ * had any name, so every id from before it may be beyond 0 anywhere.
  */
 function insertPartitions(
   sql: Sql,
@@ -157,10 +190,15 @@ function insertPartitions(
     SELECT ${topic.topicId}::uuid, partition_index, ${topic.shardId}::int, 0,
       CASE WHEN EXISTS (SELECT FROM topics
                         WHERE name = ${topic.name} AND deleted_at IS NOT NULL)
-           THEN (SELECT next_producer_id - 1 FROM producer_ids) ELSE -1 END
+           THEN (SELECT next_producer_id - 1 FROM producer_ids)
+           ELSE (SELECT producer_state_floor FROM cluster) END
     FROM generate_series(0, ${topic.partitionCount - 1}::int) AS partition_index
     ORDER BY partition_index
     RETURNING ${partitionColumns(sql)}`;
+}
+
+function configsText(configs: ReadonlyMap<string, string>): string {
+  return JSON.stringify(Object.fromEntries(configs));
 }
 
 function topicColumns(sql: Sql) {
@@ -175,9 +213,18 @@ function partitionColumns(sql: Sql) {
 function topicRecords(
   topics: readonly TopicRow[],
   partitions: readonly PartitionRow[],
+  epochs: readonly LeaderEpochRow[] = [],
 ): TopicRecord[] {
+  const starts = new Map<number, LeaderEpochStart[]>();
+  for (const row of epochs) {
+    const known = starts.get(row.partition_id) ?? [];
+    known.push({ leaderEpoch: row.leader_epoch, startOffset: row.start_offset });
+    starts.set(row.partition_id, known);
+  }
   const heads = new Map<string, PartitionHead[]>(topics.map((topic) => [topic.topic_id, []]));
-  for (const row of partitions) heads.get(row.topic_id)?.push(headOf(row));
+  for (const row of partitions) {
+    heads.get(row.topic_id)?.push(headOf(row, starts.get(row.partition_id)));
+  }
   return topics.map((topic) => {
     const own = heads.get(topic.topic_id) ?? [];
     own.sort((left, right) => left.partitionIndex - right.partitionIndex);
@@ -193,8 +240,12 @@ function topicRecords(
   });
 }
 
-function headOf(row: PartitionRow): PartitionHead {
+function headOf(
+  row: PartitionRow,
+  leaderEpochs: readonly LeaderEpochStart[] | undefined,
+): PartitionHead {
   return {
+    ...(leaderEpochs !== undefined && { leaderEpochs }),
     partitionId: row.partition_id,
     partitionIndex: row.partition_index,
     leaderEpoch: row.leader_epoch,

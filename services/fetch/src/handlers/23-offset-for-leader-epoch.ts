@@ -10,9 +10,10 @@ import { readIndex } from './read-index.js';
 
 // OffsetForLeaderEpoch, versions 2 to 4 (KIP-320).
 //
-// - The current epoch ends at the high watermark; an epoch that was never is answered (-1, -1).
-// - Where an earlier epoch ended is not known to the feed yet: (-1, -1) as well. Epochs rise only
-//   with a recovery, which is what will have to say it.
+// - The current epoch ends at the high watermark, an earlier one where the next one begins: epochs rise
+//   only with a recovery from the bucket, and that is where clients learn what it could not bring back.
+// - An epoch that never was: the greatest one below it, and its end; later than all: (-1, -1). As in
+//   Kafka's LeaderEpochFileCache.endOffsetFor.
 
 /** Null: the connection has gone. */
 export async function handleOffsetForLeaderEpoch(
@@ -44,7 +45,15 @@ function endOfEpoch(
   head: PartitionHead,
   leaderEpoch: number,
 ): { leaderEpoch: number; endOffset: bigint } {
-  return leaderEpoch === head.leaderEpoch
-    ? { leaderEpoch, endOffset: BigInt(head.highWatermark) }
-    : { leaderEpoch: -1, endOffset: -1n };
+  if (leaderEpoch === head.leaderEpoch) {
+    return { leaderEpoch, endOffset: BigInt(head.highWatermark) };
+  }
+  const starts = head.leaderEpochs ?? [];
+  const next = starts.find((start) => start.leaderEpoch > leaderEpoch);
+  if (leaderEpoch < 0 || next === undefined) return { leaderEpoch: -1, endOffset: -1n };
+  let found = 0; // begins at offset 0, without saying so
+  for (const start of starts) {
+    if (start.leaderEpoch <= leaderEpoch) found = start.leaderEpoch;
+  }
+  return { leaderEpoch: found, endOffset: BigInt(next.startOffset) };
 }

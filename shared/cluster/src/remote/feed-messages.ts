@@ -5,6 +5,7 @@ import type {
   FeedMessage,
   FeedOptions,
   FeedPosition,
+  LeaderEpochStart,
   PartitionHead,
   TopicState,
 } from '../feed.js';
@@ -19,6 +20,8 @@ const topicFields = {
   timestampBeforeMsMax: schema.float64(),
   timestampAfterMsMax: schema.float64(),
   partitions: schema.bytes(),
+  /** Of partitions that have been through a recovery. */
+  leaderEpochs: schema.bytes(),
 } as const;
 
 /** One event: which fields count depends on its kind. */
@@ -62,6 +65,7 @@ const messageKinds = { snapshot: 0, events: 1 } as const;
 const eventKinds = { topic: 0, topicDeleted: 1, committed: 2, logStart: 3 } as const;
 const timestampTypes = ['CreateTime', 'LogAppendTime'] as const;
 const partitionRowBytes = 3 * 8 + 2 * 4;
+const leaderEpochRowBytes = 2 * 4 + 8;
 
 export function encodeFeedMessage(value: FeedMessage): Uint8Array[] {
   const isSnapshot = value.kind === 'snapshot';
@@ -129,6 +133,7 @@ function packTopic(topic: TopicState): PackedTopicInput {
     timestampBeforeMsMax: settings.timestampBeforeMsMax,
     timestampAfterMsMax: settings.timestampAfterMsMax,
     partitions: packPartitions(topic.partitions),
+    leaderEpochs: packLeaderEpochs(topic.partitions),
   };
 }
 
@@ -144,17 +149,46 @@ function packPartitions(partitions: readonly PartitionHead[]): Buffer {
   return rows.finish();
 }
 
+function packLeaderEpochs(partitions: readonly PartitionHead[]): Buffer {
+  const count = partitions.reduce((sum, head) => sum + (head.leaderEpochs?.length ?? 0), 0);
+  const rows = new RowWriter(count, leaderEpochRowBytes);
+  for (const { leaderEpochs, partitionIndex } of partitions) {
+    for (const { leaderEpoch, startOffset } of leaderEpochs ?? []) {
+      rows.int32(partitionIndex);
+      rows.int32(leaderEpoch);
+      rows.float64(startOffset);
+    }
+  }
+  return rows.finish();
+}
+
+function unpackLeaderEpochs(packed: Buffer): ReadonlyMap<number, LeaderEpochStart[]> {
+  const rows = new RowReader(packed, leaderEpochRowBytes);
+  const byIndex = new Map<number, LeaderEpochStart[]>();
+  for (let row = 0; row < rows.count; row += 1) {
+    const partitionIndex = rows.int32();
+    const start = { leaderEpoch: rows.int32(), startOffset: rows.integer() };
+    const starts = byIndex.get(partitionIndex);
+    if (starts === undefined) byIndex.set(partitionIndex, [start]);
+    else starts.push(start);
+  }
+  return byIndex;
+}
+
 function unpackTopic(packed: PackedTopic): TopicState {
+  const epochs = unpackLeaderEpochs(packed.leaderEpochs);
   const rows = new RowReader(packed.partitions, partitionRowBytes);
   const partitions: PartitionHead[] = [];
   for (let row = 0; row < rows.count; row += 1) {
-    partitions.push({
+    const head = {
       partitionId: rows.integer(),
       partitionIndex: rows.int32(),
       leaderEpoch: rows.int32(),
       logStartOffset: rows.integer(),
       highWatermark: rows.integer(),
-    });
+    };
+    const leaderEpochs = epochs.get(head.partitionIndex);
+    partitions.push(leaderEpochs === undefined ? head : { ...head, leaderEpochs });
   }
   const timestampType = timestampTypes[packed.timestampType];
   return {

@@ -41,6 +41,7 @@ const segmentFields = {
   birthMs: schema.safeInt64(),
   committedAtMs: schema.safeInt64(),
   sizeBytes: schema.safeInt64(),
+  isCompacted: schema.bool(),
   /** What a repeated commit is answered; null when nobody can repeat it any more. */
   answer: schema.bytes({ nullable: '0+', default: null }),
 } as const;
@@ -87,6 +88,8 @@ const groupFields = {
   isDeleted: schema.bool(),
   generationId: schema.int32(),
   protocolType: schema.string({ nullable: '0+', default: null }),
+  /** Its offsets are in addition to those of the record before it, which is of the same group. */
+  isContinued: schema.bool(),
   /** All of the group's offsets: those that are not here are gone. */
   offsets: schema.array(schema.struct(groupOffsetFields)),
 } as const;

@@ -21,6 +21,7 @@ interface ProducerRow {
   readonly producer_id: number;
   readonly producer_epoch: number;
   readonly batches: string;
+  readonly is_restored: boolean;
 }
 
 interface ClusterRow {
@@ -102,7 +103,8 @@ function selectAnswers(sql: Sql, segments: readonly SegmentCommit[]) {
 function selectProducers(sql: Sql, segments: readonly SegmentCommit[]) {
   const { partitionIds, producerIds } = producerKeys(segments);
   return sql<ProducerRow[]>`
-    SELECT p.partition_id, p.producer_id, p.producer_epoch, p.batches::text AS batches
+    SELECT p.partition_id, p.producer_id, p.producer_epoch, p.batches::text AS batches,
+      p.is_restored
     FROM unnest(${numberArray(partitionIds)}::int[], ${numberArray(producerIds)}::bigint[])
       AS k (partition_id, producer_id)
     JOIN producers p ON p.partition_id = k.partition_id AND p.producer_id = k.producer_id`;
@@ -160,6 +162,7 @@ function producerOf(row: ProducerRow): ProducerState {
     partitionId: row.partition_id,
     producerId: row.producer_id,
     producerEpoch: row.producer_epoch,
+    isRestored: row.is_restored,
     batches,
   };
 }

@@ -106,6 +106,7 @@ function upsertProducers(sql: Sql, producers: readonly ProducerState[]): Stateme
     ON CONFLICT (partition_id, producer_id) DO UPDATE SET
       producer_epoch = excluded.producer_epoch,
       batches = excluded.batches,
+      is_restored = false,
       updated_at = excluded.updated_at`;
 }
 

@@ -39,6 +39,10 @@ const fencedEpoch: SequenceVerdict = {
  * must be 0. Two batches of a new producer can travel in two segments, and the second commit first;
  * if it were accepted, the first would be a gap for ever. `mayLackState`: the partition may have
  * discarded what it knew of this producer, and takes any first sequence, as Kafka does.
+ *
+ * A state that a recovery restored may be behind the producer: batches that it was acknowledged came
+ * after the last manifest. What is in the log is still recognised as a duplicate; what lies behind
+ * it goes on, once.
  */
 export function checkSequence(
   known: ProducerState | undefined,
@@ -50,12 +54,13 @@ export function checkSequence(
   }
   if (batch.producerEpoch < known.producerEpoch) return fencedEpoch;
   if (batch.producerEpoch > known.producerEpoch) {
-    return batch.baseSequence === 0 ? append : outOfOrder;
+    return batch.baseSequence === 0 || known.isRestored ? append : outOfOrder;
   }
   const original = findDuplicate(known.batches, batch);
   if (original !== undefined) return { kind: 'duplicate', original };
   const last = known.batches[known.batches.length - 1];
-  return last !== undefined && follows(last.lastSequence, batch.baseSequence) ? append : outOfOrder;
+  if (last !== undefined && follows(last.lastSequence, batch.baseSequence)) return append;
+  return known.isRestored && isBehind(known.batches, batch) ? append : outOfOrder;
 }
 
 /** What is known of the producer after `batch` was appended at `baseOffset`. */
@@ -77,11 +82,23 @@ export function appendToProducer(
     partitionId: identity.partitionId,
     producerId: identity.producerId,
     producerEpoch: batch.producerEpoch,
+    isRestored: false,
     batches: [...earlier.slice(-(limits.producerBatchesKept - 1)), kept],
   };
 }
 
 const sequencesTotal = 2 ** 31;
+
+/**
+ * Whether the batch comes after everything that is known, and not before it: sequences go round, so
+ * the half of them in front of the last one is behind, as in serial number arithmetic (RFC 1982).
+ */
+function isBehind(batches: readonly KeptBatch[], batch: NumberedBatch): boolean {
+  const last = batches[batches.length - 1];
+  if (last === undefined) return true;
+  const ahead = (batch.baseSequence - last.lastSequence + sequencesTotal) % sequencesTotal;
+  return ahead > 0 && ahead < sequencesTotal / 2;
+}
 
 /** Sequences go from 2^31 − 1 to 0, also within a batch: DefaultRecordBatch.incrementSequence. */
 export function lastSequenceOf(batch: NumberedBatch): number {

@@ -13,6 +13,8 @@ export interface ProducerState {
   readonly partitionId: number;
   readonly producerId: number;
   readonly producerEpoch: number;
+  /** From the bucket, and nothing was appended since: it may be behind the producer. */
+  readonly isRestored: boolean;
   /** Oldest first; 1 to 5. */
   readonly batches: readonly KeptBatch[];
 }
