@@ -60,7 +60,7 @@ async function runWithServers(declaration: BenchDeclaration, options: BenchOptio
   const report = new Report({ command, machine });
   await mkdir(benchRoot, { recursive: true });
   const dataRoot = await mkdtemp(join(benchRoot, 'data-'));
-  const chunks = options.quick ? 16 : 64;
+  const chunks = options.quick ? 32 : 64;
   const servers: BenchServer[] = [];
   try {
     report.disk('before', probeDisk(dataRoot, { chunks }));

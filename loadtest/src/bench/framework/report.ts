@@ -7,9 +7,12 @@ import { markdownTable } from './markdown-table.js';
 import type { ContenderRuns } from './measure.js';
 import type { Spread } from './statistics.js';
 
-/** The least that our MB/s must be, as a multiple of the peer's. */
+/** What we promise of a load. */
 export interface Floor {
+  /** The least that our MB/s must be, as a multiple of the peer's. */
   readonly megabytesPerSecondRatio: number;
+  /** The most that our processes may have resident, PostgreSQL's left out. */
+  readonly residentMegabytesMax: number;
 }
 
 interface Section {
@@ -108,16 +111,23 @@ function ratioLine(
   floor: Floor | undefined,
 ): string {
   const { cpuSecondsPerGigabyte, megabytesPerSecond } = ratios;
-  const verdict =
-    floor === undefined
-      ? ''
-      : ` (floor ${floor.megabytesPerSecondRatio.toFixed(1)}×: ` +
-        `${megabytesPerSecond.median >= floor.megabytesPerSecondRatio ? 'holds' : 'MISSED'})`;
-  return (
+  const measured =
     `${ours?.name} ÷ ${theirs?.name}, run by run: ` +
-    `MB/s ${showSpread(megabytesPerSecond, 2)}×${verdict}, ` +
-    `CPU s/GB ${showSpread(cpuSecondsPerGigabyte, 2)}×`
-  );
+    `MB/s ${showSpread(megabytesPerSecond, 2)}×, ` +
+    `CPU s/GB ${showSpread(cpuSecondsPerGigabyte, 2)}×`;
+  if (floor === undefined || ours === undefined) return measured;
+  const { megabytesPerSecondRatio, residentMegabytesMax } = floor;
+  const verdicts = [
+    `MB/s ≥ ${megabytesPerSecondRatio.toFixed(1)}× ` +
+      verdict(megabytesPerSecond.median >= megabytesPerSecondRatio),
+    `RSS ≤ ${residentMegabytesMax} MB ` +
+      verdict(ours.peakResidentMegabytes <= residentMegabytesMax),
+  ];
+  return `${measured}\nFloors: ${verdicts.join(', ')}`;
+}
+
+function verdict(holds: boolean): string {
+  return holds ? 'holds' : 'MISSED';
 }
 
 function showSpread({ max, median, min }: Spread, digits: number): string {
