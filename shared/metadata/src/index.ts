@@ -1,13 +1,36 @@
+export { openCompactionStore } from './compaction/compaction-store.js';
+export type { CompactionStore } from './compaction/compaction-store.js';
+export { mergeRowColumns } from './compaction/types.js';
+export type {
+  FreshMergeRequest,
+  MergeBacklog,
+  MergedExtent,
+  MergedSegment,
+  MergeLimits,
+  MergePlan,
+  MergeRun,
+  SmallMergeRequest,
+  SwapResult,
+} from './compaction/types.js';
 export { startEmbeddedPostgres } from './embedded/index.js';
 export type {
   EmbeddedPostgres,
   EmbeddedPostgresLog,
   EmbeddedPostgresOptions,
 } from './embedded/index.js';
+export { GarbageStore, openGarbageStore } from './garbage/garbage-store.js';
+export { orphanSweepParts } from './garbage/orphans.js';
+export type { OrphanSweepState } from './garbage/orphans.js';
+export type { DueGarbage, GarbageState, SegmentCount } from './garbage/segments.js';
 export type { StoredGroup, StoredMember, StoredProtocol } from './groups/group-record.js';
 export { openGroupStore } from './groups/group-store.js';
 export type { GroupStore, StoredGroupSummary } from './groups/group-store.js';
 export type { OffsetCommitment, OffsetKey, StoredOffset } from './groups/offsets.js';
+export type { RetentionPolicy, TrimDecision } from './retention/decide-trim.js';
+export type { DeleteRecordsOutcome, DeleteRecordsWish } from './retention/delete-records.js';
+export type { ProducerKey, ProducerPage } from './retention/expire-producers.js';
+export { openRetentionStore, RetentionStore } from './retention/retention-store.js';
+export type { RetentionWish, TrimmedPartition } from './retention/trim.js';
 export { MetadataStore, openMetadataStore } from './store.js';
 export type { MetadataStoreOptions } from './store.js';
 export type {

@@ -26,7 +26,7 @@ import type {
   TopicRecord,
 } from './store-types.js';
 import { purgeDeletedPartitions } from './topic-purge.js';
-import { createTopic, deleteTopic, loadTopic, loadTopics } from './topics.js';
+import { alterTopicConfigs, createTopic, deleteTopic, loadTopic, loadTopics } from './topics.js';
 
 export interface MetadataStoreOptions {
   /** `postgres://user:password@host:port/database`, or with `?host=` of a socket directory. */
@@ -69,14 +69,15 @@ export async function openMetadataStore(options: MetadataStoreOptions): Promise<
 export class MetadataStore {
   /** For the other stores of this package. */
   readonly database: Database;
+  /** A segment that is older, by database time, is not committed any more. */
+  readonly commitAgeMsMax: number;
   readonly #clock: Clock;
-  readonly #commitAgeMsMax: number;
   readonly #nodes: NodeRegistry;
 
   constructor(database: Database, options: MetadataStoreOptions) {
     this.database = database;
     this.#clock = options.clock ?? systemClock;
-    this.#commitAgeMsMax = options.commitAgeMsMax ?? limits.commitAgeMsMax;
+    this.commitAgeMsMax = options.commitAgeMsMax ?? limits.commitAgeMsMax;
     this.#nodes = new NodeRegistry({
       database,
       clock: this.#clock,
@@ -94,7 +95,7 @@ export class MetadataStore {
     return commitSegments(this.database, {
       lease,
       segments,
-      commitAgeMsMax: this.#commitAgeMsMax,
+      commitAgeMsMax: this.commitAgeMsMax,
     });
   }
 
@@ -148,6 +149,15 @@ export class MetadataStore {
    */
   deleteTopic(lease: Lease, topicId: string): Promise<boolean> {
     return deleteTopic(this.database, lease, topicId);
+  }
+
+  /** Replaces the configs that were set on a topic; false: there is no such topic. */
+  alterTopicConfigs(
+    lease: Lease,
+    topicId: string,
+    configs: ReadonlyMap<string, string>,
+  ): Promise<boolean> {
+    return alterTopicConfigs(this.database, lease, { topicId, configs });
   }
 
   /** Every live topic of a shard with its heads. Reads no history. */

@@ -1,7 +1,16 @@
 import { initialMigration } from './001-initial.js';
 import { groupsMigration } from './002-groups.js';
+import { retentionMigration } from './003-retention.js';
+import { compactionMigration } from './004-compaction.js';
+import { recoveryMigration } from './005-recovery.js';
 import type { Migration } from './migration.js';
 
 export type { Migration } from './migration.js';
 
-export const migrations: readonly Migration[] = [initialMigration, groupsMigration];
+export const migrations: readonly Migration[] = [
+  initialMigration,
+  groupsMigration,
+  retentionMigration,
+  compactionMigration,
+  recoveryMigration,
+];
