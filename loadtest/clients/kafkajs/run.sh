@@ -5,5 +5,5 @@ source "$(dirname "$0")/../common.sh"
 
 install_once "$here"/package*.json -- bash -euc "
   cp '$here'/package*.json '$cache'
-  npm ci --prefix '$cache' --no-audit --no-fund"
+  npm ci --prefix '$cache' --no-audit --no-fund --loglevel=error"
 exec node "$runner" "$@" -- program kafkajs node "$here/client.mjs" "$cache"
