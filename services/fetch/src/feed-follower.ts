@@ -47,6 +47,9 @@ export class FeedFollower {
         index.dropBefore(event.partitionId, event.logStartOffset);
         waiters.wakePartition(event.partitionId);
         return;
+      case 'swapped':
+        for (const range of event.ranges) index.forget(range);
+        return;
       case 'topic':
         this.#rememberTopic(event.topic);
         for (const { partitionId } of event.topic.partitions) waiters.wakePartition(partitionId);

@@ -76,11 +76,24 @@ export interface Extent {
   readonly writerNodeId: number;
 }
 
+/** Offsets of one partition, the last one exclusive. */
+export interface OffsetRange {
+  readonly partitionId: number;
+  readonly baseOffset: number;
+  readonly nextOffset: number;
+}
+
 export type FeedEvent =
   | { readonly kind: 'topic'; readonly topic: TopicState } // created, or changed in any way
   | { readonly kind: 'topicDeleted'; readonly topicId: string }
   | { readonly kind: 'committed'; readonly extents: readonly Extent[] }
-  | { readonly kind: 'logStart'; readonly partitionId: number; readonly logStartOffset: number };
+  | { readonly kind: 'logStart'; readonly partitionId: number; readonly logStartOffset: number }
+  /**
+   * Index rows of these ranges were replaced, or may have been (segment compaction): the same records
+   * under the same offsets, in another object. Whoever keeps rows forgets those; the objects that
+   * they name stay readable for a while.
+   */
+  | { readonly kind: 'swapped'; readonly ranges: readonly OffsetRange[] };
 
 /** A snapshot replaces everything that a replica holds; events move it from one position to the next. */
 export type FeedMessage =

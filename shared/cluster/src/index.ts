@@ -14,6 +14,7 @@ export type {
   FeedOptions,
   FeedPosition,
   FeedSubscription,
+  OffsetRange,
   LeaderEpochStart,
   PartitionHead,
   TopicSettings,

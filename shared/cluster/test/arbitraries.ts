@@ -124,6 +124,12 @@ const event: fc.Arbitrary<FeedEvent> = fc.oneof(
     partitionId: safe,
     logStartOffset: safe,
   }),
+  fc.record({
+    kind: fc.constant('swapped' as const),
+    ranges: fc.array(fc.record({ partitionId: safe, baseOffset: safe, nextOffset: safe }), {
+      maxLength: 6,
+    }),
+  }),
 );
 
 export const position = fc.record({ leaseEpoch: safe, sequence: safe });

@@ -43,7 +43,7 @@ export class Catalog {
     if (event.kind === 'topic') this.#put(event.topic);
     else if (event.kind === 'topicDeleted') this.#delete(event.topicId);
     else if (event.kind === 'committed') for (const extent of event.extents) this.#extend(extent);
-    else {
+    else if (event.kind === 'logStart') {
       const { logStartOffset } = event;
       this.#update(event.partitionId, (head) => ({ ...head, logStartOffset }));
     }

@@ -92,6 +92,6 @@ export class Feed {
   }
 }
 
-function isCommitEvent(event: FeedEvent): boolean {
-  return event.kind === 'committed' || event.kind === 'logStart';
+function isCommitEvent({ kind }: FeedEvent): boolean {
+  return kind === 'committed' || kind === 'logStart' || kind === 'swapped';
 }

@@ -1,4 +1,4 @@
-import type { Extent } from '@kafscale/cluster';
+import type { Extent, OffsetRange } from '@kafscale/cluster';
 import { OperatingError } from '@kafscale/core';
 import type { HotIndex } from './hot-index.js';
 import { Gate } from '../gate.js';
@@ -127,6 +127,13 @@ export class ExtentIndex {
     } finally {
       if (this.#lookups.get(key) === lookup) this.#lookups.delete(key);
     }
+  }
+
+  /** Forgets rows that were replaced. What is newer stays: compaction never touches a tail. */
+  forget({ partitionId, baseOffset, nextOffset }: OffsetRange): void {
+    this.#options.hot.dropBefore(partitionId, nextOffset);
+    this.#options.ranges.dropOverlapping(partitionId, baseOffset, nextOffset);
+    this.#abandonLookups((lookup) => lookup.partitionId === partitionId);
   }
 
   /** Forgets what memory says about the partition's rows. Feed events and later lookups refill it. */

@@ -72,6 +72,12 @@ export class RangeCache {
     }
   }
 
+  dropOverlapping(partitionId: number, baseOffset: number, nextOffset: number): void {
+    for (const range of this.#ranges.get(partitionId)?.slice() ?? []) {
+      if (range.baseOffset < nextOffset && range.nextOffset > baseOffset) this.#drop(range);
+    }
+  }
+
   dropPartition(partitionId: number): void {
     this.dropBefore(partitionId, Infinity);
   }

@@ -6,6 +6,7 @@ import type {
   FeedOptions,
   FeedPosition,
   LeaderEpochStart,
+  OffsetRange,
   PartitionHead,
   TopicState,
 } from '../feed.js';
@@ -32,6 +33,7 @@ const eventFields = {
   committed: schema.struct(extentFields, { nullable: '0+' }),
   partitionId: schema.float64(),
   logStartOffset: schema.float64(),
+  ranges: schema.bytes(),
 } as const;
 
 const feedMessage = message({
@@ -62,9 +64,10 @@ const positionMessage = message({
 });
 
 const messageKinds = { snapshot: 0, events: 1 } as const;
-const eventKinds = { topic: 0, topicDeleted: 1, committed: 2, logStart: 3 } as const;
+const eventKinds = { topic: 0, topicDeleted: 1, committed: 2, logStart: 3, swapped: 4 } as const;
 const timestampTypes = ['CreateTime', 'LogAppendTime'] as const;
 const partitionRowBytes = 3 * 8 + 2 * 4;
+const rangeRowBytes = 3 * 8;
 const leaderEpochRowBytes = 2 * 4 + 8;
 
 export function encodeFeedMessage(value: FeedMessage): Uint8Array[] {
@@ -213,6 +216,8 @@ function packEvent(event: FeedEvent): PackedEventInput {
       return { kind, topicId: event.topicId, topic: null, committed: null };
     case 'committed':
       return { kind, committed: encodeExtents(event.extents), topic: null };
+    case 'swapped':
+      return { kind, ranges: packRanges(event.ranges), topic: null, committed: null };
     case 'logStart':
       break;
   }
@@ -237,7 +242,28 @@ function unpackEvent(packed: PackedEvent): FeedEvent {
         partitionId: checkedInteger(packed.partitionId),
         logStartOffset: checkedInteger(packed.logStartOffset),
       };
+    case eventKinds.swapped:
+      return { kind: 'swapped', ranges: unpackRanges(packed.ranges) };
     default:
       return malformed(`feed event kind ${packed.kind}`);
   }
+}
+
+function packRanges(ranges: readonly OffsetRange[]): Buffer {
+  const rows = new RowWriter(ranges.length, rangeRowBytes);
+  for (const range of ranges) {
+    rows.float64(range.partitionId);
+    rows.float64(range.baseOffset);
+    rows.float64(range.nextOffset);
+  }
+  return rows.finish();
+}
+
+function unpackRanges(packed: Buffer): OffsetRange[] {
+  const rows = new RowReader(packed, rangeRowBytes);
+  return Array.from({ length: rows.count }, () => ({
+    partitionId: rows.integer(),
+    baseOffset: rows.integer(),
+    nextOffset: rows.integer(),
+  }));
 }

@@ -63,6 +63,8 @@ export class TopicTable {
       case 'committed':
         for (const extent of event.extents) this.#extend(extent);
         return;
+      case 'swapped':
+        return; // heads stay as they are
       case 'logStart':
         return this.#moveLogStart(event.partitionId, event.logStartOffset);
     }

@@ -80,7 +80,10 @@ function lockNodes(sql: Sql, segments: readonly SegmentCommit[]) {
     ORDER BY node_id FOR KEY SHARE`;
 }
 
-/** In id order, as everywhere, so that commits that cross wait for each other and never deadlock. */
+/**
+ * In id order, as everywhere, so that commits that cross wait for each other and never deadlock.
+ * NO KEY UPDATE is all that an UPDATE needs, and passes the KEY SHARE of a swap of merged rows.
+ */
 function lockPartitions(sql: Sql, lease: Lease, segments: readonly SegmentCommit[]) {
   const partitionIds = new Set<number>();
   for (const segment of segments) {
@@ -91,7 +94,7 @@ function lockPartitions(sql: Sql, lease: Lease, segments: readonly SegmentCommit
     FROM partitions
     WHERE partition_id = ANY(${numberArray([...partitionIds])}::int[])
       AND shard_id = ${lease.shardId} AND deleted_at IS NULL
-    ORDER BY partition_id FOR UPDATE`;
+    ORDER BY partition_id FOR NO KEY UPDATE`;
 }
 
 function selectAnswers(sql: Sql, segments: readonly SegmentCommit[]) {
