@@ -10,12 +10,21 @@ import type {
   SegmentCommit,
   TopicState,
 } from '@kafscale/cluster';
-import type { LeaseGrant, MetadataStore, TopicRecord } from '@kafscale/metadata';
+import { openRetentionStore } from '@kafscale/metadata';
+import type {
+  DeleteRecordsOutcome,
+  DeleteRecordsWish,
+  Lease,
+  LeaseGrant,
+  MetadataStore,
+  TopicRecord,
+} from '@kafscale/metadata';
 import type { CoordinatorLog, CoordinatorMetrics } from '../observability.js';
 import type { NewTopic, TopicAdmin } from '../topics/topic-admin.js';
 import { topicSettings } from '../topics/topic-configs.js';
 import { Catalog } from './catalog.js';
 import { CommitGroup } from './commit-group.js';
+import type { TakenCommits } from './commit-group.js';
 import { Feed } from './feed.js';
 import { SerialQueue } from './serial-queue.js';
 
@@ -54,9 +63,21 @@ export class ShardOwner implements TopicAdmin {
   readonly #writes = new SerialQueue();
   readonly #commits = new CommitGroup();
   #owned: Owned | null = null;
+  #transactions = 0;
+  #extentsCommitted = 0;
 
   constructor(options: ShardOwnerOptions) {
     this.#options = options;
+  }
+
+  /** Grows with every write of the shard: who has seen the number has seen what there is. */
+  get transactions(): number {
+    return this.#transactions;
+  }
+
+  /** Index rows that commits have added: what background work has to keep up with. */
+  get extentsCommitted(): number {
+    return this.#extentsCommitted;
   }
 
   /** The lease as it is held now, or null. A holder may act on it until `deadlineMs`. */
@@ -112,25 +133,34 @@ export class ShardOwner implements TopicAdmin {
     const leads = this.#commits.isEmpty;
     const answers = this.#commits.add(segments);
     // Calls that come while a transaction runs gather and share the next one.
-    if (leads) void this.#writes.run(() => this.#commitGroup());
+    if (leads) this.#queueCommitGroup();
     return answers;
+  }
+
+  #queueCommitGroup(): void {
+    const failAll = (error: unknown): void => {
+      while (!this.#commits.isEmpty) this.#commits.take().fail(error);
+    };
+    this.#writes.run(() => this.#commitGroup()).catch(failAll);
   }
 
   async #commitGroup(): Promise<void> {
     const { clock, metrics, store } = this.#options;
-    while (!this.#commits.isEmpty) {
-      const taken = this.#commits.take();
-      const startedAtMs = clock.monotonicMs();
-      try {
-        const { feed, lease } = this.#own();
-        const { answers, extents } = await store.commitSegments(lease, taken.segments);
-        if (extents.length > 0) feed.publish([{ kind: 'committed', extents }]);
-        const durationMs = clock.monotonicMs() - startedAtMs;
-        metrics.commitTransaction(taken.segments.length, extents.length, durationMs);
-        taken.answer(answers);
-      } catch (error) {
-        taken.fail(this.#doubt(error));
-      }
+    const taken = this.#commits.take();
+    // Behind what waits already: however many commit, topics and retention get their turns.
+    if (!this.#commits.isEmpty) this.#queueCommitGroup();
+    const startedAtMs = clock.monotonicMs();
+    try {
+      const { feed, lease } = this.#own();
+      const { answers, extents } = await store.commitSegments(lease, taken.segments);
+      this.#transactions += 1;
+      this.#extentsCommitted += extents.length;
+      if (extents.length > 0) feed.publish([{ kind: 'committed', extents }]);
+      const durationMs = clock.monotonicMs() - startedAtMs;
+      metrics.commitTransaction(taken.segments.length, extents.length, durationMs);
+      taken.answer(answers);
+    } catch (error) {
+      taken.fail(this.#doubt(error));
     }
   }
 
@@ -190,10 +220,56 @@ export class ShardOwner implements TopicAdmin {
   delete(topicId: string): Promise<void> {
     return this.#write(async ({ configs, lease }, publish) => {
       const existed = await this.#options.store.deleteTopic(lease, topicId);
-      if (!existed) throw new OperatingError('TOPIC_UNKNOWN', `there is no topic ${topicId}`);
+      if (!existed) throw topicUnknown(topicId);
       configs.delete(topicId);
       publish({ kind: 'topicDeleted', topicId });
       this.#options.onTopicDeleted();
+    });
+  }
+
+  alterConfigs(
+    topicId: string,
+    change: (current: ReadonlyMap<string, string>) => ReadonlyMap<string, string>,
+  ): Promise<void> {
+    return this.#write(async ({ catalog, configs, lease }, publish) => {
+      const altered = change(configs.get(topicId) ?? new Map());
+      const existed = await this.#options.store.alterTopicConfigs(lease, topicId, altered);
+      const topic = catalog.topicById(topicId);
+      if (!existed || topic === undefined) throw topicUnknown(topicId);
+      configs.set(topicId, altered);
+      publish({ kind: 'topic', topic: { ...topic, settings: topicSettings(altered) } });
+    });
+  }
+
+  // --- what other parts of the coordinator write ------------------------------------------------
+
+  deleteRecords(wishes: readonly DeleteRecordsWish[]): Promise<readonly DeleteRecordsOutcome[]> {
+    const retention = openRetentionStore(this.#options.store);
+    return this.writeInTurn(async (lease) => {
+      const outcomes = await retention.deleteRecords(lease, wishes);
+      const events = wishes.flatMap(({ partitionId }, index): FeedEvent[] => {
+        const outcome = outcomes[index];
+        if (outcome?.kind !== 'done' || !outcome.moved) return [];
+        return [{ kind: 'logStart', partitionId, logStartOffset: outcome.logStartOffset }];
+      });
+      return { result: outcomes, events };
+    });
+  }
+
+  /** A transaction in turn with all others; its events are in the feed when this resolves. */
+  writeInTurn<T>(
+    work: (lease: Lease) => Promise<{ result: T; events: readonly FeedEvent[] }>,
+  ): Promise<T> {
+    return this.#writes.run(async () => {
+      try {
+        const { feed, lease } = this.#own();
+        const { events, result } = await work(lease);
+        this.#transactions += 1;
+        if (events.length > 0) feed.publish(events);
+        return result;
+      } catch (error) {
+        throw this.#doubt(error);
+      }
     });
   }
 
@@ -201,7 +277,9 @@ export class ShardOwner implements TopicAdmin {
     return this.#writes.run(async () => {
       try {
         const owned = this.#own();
-        return await work(owned, (event) => owned.feed.publish([event]));
+        const result = await work(owned, (event) => owned.feed.publish([event]));
+        this.#transactions += 1;
+        return result;
       } catch (error) {
         throw this.#doubt(error);
       }
@@ -227,6 +305,10 @@ export class ShardOwner implements TopicAdmin {
     }
     return owned;
   }
+}
+
+function topicUnknown(topicId: string): OperatingError {
+  return new OperatingError('TOPIC_UNKNOWN', `there is no topic ${topicId}`);
 }
 
 /** The deadline of a lease that nothing may be answered or written under any more. */
