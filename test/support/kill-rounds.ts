@@ -1,14 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { expect } from 'vitest';
-import { DataDir } from './data-dir.js';
 import { IdempotentProducer } from './idempotent-producer.js';
 import type { SentBatch } from './idempotent-producer.js';
 import { createTopic } from './kafka-calls.js';
 import { KafkaConnection } from './kafka-connection.js';
 import { batchKey, checkLog } from './log-check.js';
-import { takePort } from './ports.js';
 import type { Random } from './random.js';
-import { ServerProcess } from './server-process.js';
+import { Standalone } from './standalone.js';
 import type { TestStore } from './stores.js';
 
 export interface KillRoundsOptions {
@@ -31,17 +29,9 @@ const retriesMax = 5;
  */
 export async function killRounds(options: KillRoundsOptions): Promise<void> {
   const { random, rounds, store, victim } = options;
-  const dataDir = new DataDir();
-  const [kafkaPort, httpPort] = [await takePort(), await takePort()];
-  const env = {
-    ...store.env,
-    KAFSCALE_KAFKA_PORT: String(kafkaPort),
-    KAFSCALE_HTTP_PORT: String(httpPort),
-    KAFSCALE_DATA_DIR: dataDir.path,
-  };
-  const start = (): Promise<ServerProcess> =>
-    ServerProcess.start({ args: ['standalone'], env, httpPort });
-  let server = await start();
+  const standalone = await Standalone.prepare(store.env);
+  const { dataDir, kafkaPort } = standalone;
+  let server = await standalone.start();
   try {
     const producers: IdempotentProducer[] = [];
     await withConnection(kafkaPort, (connection) => createTopic(connection, topic, partitions));
@@ -66,7 +56,7 @@ export async function killRounds(options: KillRoundsOptions): Promise<void> {
         await server.exited;
       }
       // oxlint-disable-next-line no-await-in-loop
-      server = await start();
+      server = await standalone.start();
       // oxlint-disable-next-line no-await-in-loop
       unknownBatches += await verifyAndRetry(kafkaPort, producers);
     }
@@ -76,9 +66,7 @@ export async function killRounds(options: KillRoundsOptions): Promise<void> {
   } catch (error) {
     throw new Error(`seed ${random.seed}; the end of the log:\n${server.tail}`, { cause: error });
   } finally {
-    server.killGroup();
-    await server.exited;
-    await dataDir.remove();
+    await standalone.remove(server);
   }
 }
 

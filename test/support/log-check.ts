@@ -48,27 +48,32 @@ async function checkPartition(
   const where = `${topic}-${partition}`;
   const read = await readPartition(connection, { topic, partition });
   const expected = new Map(sent.map((batch) => [batchKey(batch), batch]));
-  const lastSequence = new Map<number, number>();
+  const nextSequence = new Map<number, number>();
+  const problems: string[] = [];
   let nextOffset = 0;
   for (const { header, values } of read.batches) {
     const { baseOffset, baseSequence, producerId } = header;
     const key = batchKey({ producerId, partition, baseSequence });
-    expect(baseOffset, `offsets of ${where} are dense`).toBe(nextOffset);
-    nextOffset += header.lastOffsetDelta + 1;
-    expect(found.has(key), `${where}: ${key} is there once`).toBe(false);
     const batch = expected.get(key);
-    expect(values, `${where}: ${key} is what was sent`).toEqual(batch?.values);
-    const mayBeThere = batch?.outcome !== 'refused' || batch.mayBeWritten;
-    expect(mayBeThere, `${where}: ${key} was refused, so it was not written`).toBe(true);
-    expect(baseSequence, `${where}: ${key} is in order`).toBe(lastSequence.get(producerId) ?? 0);
-    lastSequence.set(producerId, baseSequence + values.length);
+    const here = `${key} at offset ${baseOffset}`;
+    if (baseOffset !== nextOffset) problems.push(`${here}, and the log went to ${nextOffset}`);
+    if (found.has(key)) problems.push(`${here} is there a second time`);
+    if (values.join() !== batch?.values.join()) problems.push(`${here} is not what was sent`);
+    if (batch?.outcome === 'refused' && !batch.mayBeWritten) problems.push(`${here} was refused`);
+    if (baseSequence !== (nextSequence.get(producerId) ?? 0)) problems.push(`${here} out of order`);
+    nextOffset = baseOffset + header.lastOffsetDelta + 1;
+    nextSequence.set(producerId, baseSequence + values.length);
     found.set(key, baseOffset);
   }
-  expect(read.highWatermark, `the high watermark of ${where}`).toBe(nextOffset);
-  expect(await listOffset(connection, { topic, partition, timestamp: -1 })).toBe(nextOffset);
   for (const batch of sent) {
     if (batch.outcome !== 'acked') continue;
-    const key = batchKey(batch);
-    expect(found.get(key), `${where}: ${key} is where it was acknowledged`).toBe(batch.baseOffset);
+    const offset = found.get(batchKey(batch));
+    if (offset === batch.baseOffset) continue;
+    problems.push(`${batchKey(batch)}, acknowledged at ${batch.baseOffset}, is at ${offset}`);
   }
+  const latest = await listOffset(connection, { topic, partition, timestamp: -1 });
+  if (latest !== nextOffset)
+    problems.push(`ListOffsets says ${latest}, the log ends at ${nextOffset}`);
+  if (read.highWatermark !== nextOffset) problems.push(`high watermark ${read.highWatermark}`);
+  expect(problems.slice(0, 20), `${where}, ${problems.length} problems`).toEqual([]);
 }

@@ -63,6 +63,13 @@ export class Neighbours {
     return neighbour.recentSegments.isUp ? neighbour.recentSegments : undefined;
   }
 
+  /** Whether a node of another process with this role can be called right now. */
+  reaches(role: ServingRole): boolean {
+    return [...this.#neighbours.values()].some(
+      ({ directoryNode: node }) => node[role] !== undefined && node.isUp?.(role) === true,
+    );
+  }
+
   close(): void {
     for (const neighbour of this.#neighbours.values()) closeLinks(neighbour);
     this.#neighbours.clear();

@@ -1,6 +1,7 @@
 import { checkInternalListener } from '@kafscale/config';
 import { limits } from '@kafscale/core';
 import { createLogger } from '@kafscale/telemetry';
+import type { Logger } from '@kafscale/telemetry';
 import type { CommandContext, ServiceName } from '../cli/index.js';
 import { Closers } from './closers.js';
 import { greeting } from './greeting.js';
@@ -24,21 +25,39 @@ export async function runRoles(command: ServiceName, context: CommandContext): P
     stop.ask('lost');
   };
   try {
-    const started = await startProcess({ command, config, log, closers, onLost });
-    context.stdout.write(greeting(command, config, started));
+    const starting = startProcess({ command, config, log, closers, onLost });
+    const started = await Promise.race([starting, stop.asked.then(() => null)]);
+    if (started !== null) context.stdout.write(greeting(command, config, started));
     const reason = await stop.asked;
     log.info({ reason }, 'stopping');
-    const watchdog = setTimeout(() => {
-      log.error({ shutdownMsMax: limits.shutdownMsMax }, 'the shutdown takes too long; exiting');
-      process.exit(1);
-    }, limits.shutdownMsMax);
-    watchdog.unref();
-    started.beginDrain();
+    armWatchdog(log);
+    if (started === null) await endStart(starting, closers, log);
+    else started.beginDrain();
   } finally {
     await closers.closeAll();
   }
   log.info({}, 'stopped');
   return lost === null ? 0 : 1;
+}
+
+function armWatchdog(log: Logger): void {
+  const watchdog = setTimeout(() => {
+    log.error({ shutdownMsMax: limits.shutdownMsMax }, 'the shutdown takes too long; exiting');
+    process.exit(1);
+  }, limits.shutdownMsMax);
+  watchdog.unref();
+}
+
+/**
+ * Told to stop before it was ready. A start can wait for as long as its coordinator is away, so what
+ * it waits with is closed under it. What it has begun, such as a database server, it must finish, or
+ * that would be left behind: the caller closes what it has added by then.
+ */
+async function endStart(starting: Promise<unknown>, closers: Closers, log: Logger): Promise<void> {
+  await closers.closeAll();
+  await starting.catch((error: unknown) => {
+    log.debug({ err: error }, 'the start was cut short');
+  });
 }
 
 interface StopSignal {

@@ -170,6 +170,20 @@ class ProcessStarter {
     this.#identity.membership = membership;
     await membership.start();
     context.neighbours.follow(membership);
+    if (this.#roles.has('front')) this.#awaitNeighbours(context.neighbours);
+  }
+
+  /**
+   * A front is not ready before it has found a node of each role that it needs, or its first clients
+   * would be disconnected. Only the first time counts: without ingest nodes it can still serve reads.
+   */
+  #awaitNeighbours(neighbours: Neighbours): void {
+    const missing = new Set((['ingest', 'fetch'] as const).filter((role) => !this.#parts[role]));
+    if (missing.size === 0) return;
+    this.#health.addCheck('neighbours', () => {
+      for (const role of missing) if (neighbours.reaches(role)) missing.delete(role);
+      return missing.size === 0 ? undefined : `no ${[...missing].join(' and no ')} node found yet`;
+    });
   }
 
   #beginDrain(): void {
