@@ -6,6 +6,7 @@ import type {
   FeedOptions,
   FeedPosition,
   FeedSubscription,
+  OffsetRange,
   SegmentAnswer,
   SegmentCommit,
   TopicState,
@@ -24,7 +25,6 @@ import type { NewTopic, TopicAdmin } from '../topics/topic-admin.js';
 import { topicSettings } from '../topics/topic-configs.js';
 import { Catalog } from './catalog.js';
 import { CommitGroup } from './commit-group.js';
-import type { TakenCommits } from './commit-group.js';
 import { Feed } from './feed.js';
 import { SerialQueue } from './serial-queue.js';
 
@@ -68,6 +68,10 @@ export class ShardOwner implements TopicAdmin {
 
   constructor(options: ShardOwnerOptions) {
     this.#options = options;
+  }
+
+  get shardId(): number {
+    return this.#options.shardId;
   }
 
   /** Grows with every write of the shard: who has seen the number has seen what there is. */
@@ -162,6 +166,17 @@ export class ShardOwner implements TopicAdmin {
     } catch (error) {
       taken.fail(this.#doubt(error));
     }
+  }
+
+  /**
+   * Tells readers that index rows were replaced under this lease. Its successor need not be told: its
+   * subscribers start with a snapshot, and forget all rows.
+   */
+  announceSwap(lease: Lease, ranges: readonly OffsetRange[]): void {
+    const owned = this.#owned;
+    if (owned === null || isDoubted(owned) || owned.lease.epoch !== lease.epoch) return;
+    this.#transactions += 1;
+    owned.feed.publish([{ kind: 'swapped', ranges }]);
   }
 
   // --- reading -------------------------------------------------------------------------------

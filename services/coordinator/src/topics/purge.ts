@@ -11,14 +11,22 @@ export class TopicPurge {
   readonly #store: MetadataStore;
   readonly #lease: () => Lease | null;
   readonly #log: CoordinatorLog;
+  readonly #onPurged: () => void;
   readonly #stop = new AbortController();
   #running: Promise<void> | null = null;
   #again = false;
 
-  constructor(store: MetadataStore, lease: () => Lease | null, log: CoordinatorLog) {
+  /** `onPurged`: segments may have lost their last index row. */
+  constructor(
+    store: MetadataStore,
+    lease: () => Lease | null,
+    log: CoordinatorLog,
+    onPurged: () => void,
+  ) {
     this.#store = store;
     this.#lease = lease;
     this.#log = log;
+    this.#onPurged = onPurged;
   }
 
   wake(): void {
@@ -40,7 +48,10 @@ export class TopicPurge {
       if (lease === null) return; // the next owner wakes its own
       this.#again = false;
       try {
-        if (await this.#step(lease)) this.#again = true;
+        if (await this.#step(lease)) {
+          this.#again = true;
+          this.#onPurged();
+        }
       } catch (error) {
         if (!isOperatingError(error)) throw error;
         this.#log.warn({ code: error.code }, 'the purge of deleted topics stopped for now');

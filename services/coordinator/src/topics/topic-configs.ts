@@ -1,5 +1,6 @@
 import { limits } from '@kafscale/core';
 import type { TopicSettings } from '@kafscale/cluster';
+import type { RetentionPolicy } from '@kafscale/metadata';
 
 /** Kafka's ConfigDef.Type as DescribeConfigs v3+ numbers it (DescribeConfigsResponse.ConfigType). */
 export const configTypes = { boolean: 1, string: 2, int: 3, long: 5, list: 7 } as const;
@@ -62,6 +63,20 @@ export const topicConfigs: readonly TopicConfig[] = [
     documentation: 'CreateTime or LogAppendTime.',
     judge: oneOf(['CreateTime', 'LogAppendTime']),
   },
+  {
+    name: 'retention.bytes',
+    type: configTypes.long,
+    defaultValue: '-1',
+    documentation: 'The oldest records go while a partition is larger; -1: no limit.',
+    judge: integerBetween(-1n, BigInt(maxLong)),
+  },
+  {
+    name: 'retention.ms',
+    type: configTypes.long,
+    defaultValue: '604800000',
+    documentation: 'Records go when they are older, by their timestamps; -1: never.',
+    judge: integerBetween(-1n, BigInt(maxLong)),
+  },
 ];
 
 const byName = new Map(topicConfigs.map((config) => [config.name, config]));
@@ -91,6 +106,18 @@ export function topicSettings(configs: ReadonlyMap<string, string>): TopicSettin
     timestampBeforeMsMax: Number(value('message.timestamp.before.max.ms')),
     timestampAfterMsMax: Number(value('message.timestamp.after.max.ms')),
   };
+}
+
+/** How long and how much of a topic is kept, per partition. */
+export function retentionPolicy(configs: ReadonlyMap<string, string>): RetentionPolicy {
+  return {
+    retentionMs: Number(topicConfigValue(configs, 'retention.ms')),
+    retentionBytes: Number(topicConfigValue(configs, 'retention.bytes')),
+  };
+}
+
+export function topicConfigByName(name: string): TopicConfig | undefined {
+  return byName.get(name);
 }
 
 function oneOf(values: readonly string[]) {

@@ -91,8 +91,8 @@ export const apis = {
   describeConfigs: api('DescribeConfigs', describeConfigsRequest, describeConfigsResponse, [1, 4]),
   describeCluster: api('DescribeCluster', describeClusterRequest, describeClusterResponse, [0, 2]),
   saslHandshake: unadvertised('SaslHandshake', saslHandshakeRequest, saslHandshakeResponse, [0, 1]),
-  deleteRecords: unadvertised('DeleteRecords', deleteRecordsRequest, deleteRecordsResponse, [0, 2]),
-  alterConfigs: unadvertised('AlterConfigs', alterConfigsRequest, alterConfigsResponse, [0, 2]),
+  deleteRecords: api('DeleteRecords', deleteRecordsRequest, deleteRecordsResponse, [0, 2]),
+  alterConfigs: api('AlterConfigs', alterConfigsRequest, alterConfigsResponse, [0, 2]),
   saslAuthenticate: unadvertised(
     'SaslAuthenticate',
     saslAuthenticateRequest,
@@ -106,7 +106,7 @@ export const apis = {
     [0, 3],
   ),
   deleteGroups: unadvertised('DeleteGroups', deleteGroupsRequest, deleteGroupsResponse, [0, 2]),
-  incrementalAlterConfigs: unadvertised(
+  incrementalAlterConfigs: api(
     'IncrementalAlterConfigs',
     incrementalAlterConfigsRequest,
     incrementalAlterConfigsResponse,

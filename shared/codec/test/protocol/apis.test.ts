@@ -31,9 +31,12 @@ describe('the advertised versions', () => {
       '18 ApiVersions 0-4',
       '19 CreateTopics 2-7',
       '20 DeleteTopics 1-6',
+      '21 DeleteRecords 0-2',
       '22 InitProducerId 0-5',
       '23 OffsetForLeaderEpoch 2-4',
       '32 DescribeConfigs 1-4',
+      '33 AlterConfigs 0-2',
+      '44 IncrementalAlterConfigs 0-1',
       '60 DescribeCluster 0-2',
     ]);
   });

@@ -1,0 +1,138 @@
+import { segmentIdFromKey, segmentsPrefix } from '@kafscale/codec';
+import { invariant, limits, sleep } from '@kafscale/core';
+import type { Clock } from '@kafscale/core';
+import { openGarbageStore, orphanSweepParts } from '@kafscale/metadata';
+import type { GarbageStore, MetadataStore, OrphanSweepState } from '@kafscale/metadata';
+import type { ObjectStore } from '@kafscale/storage';
+import type { CoordinatorLog } from '../observability.js';
+import type { ShardOwner } from '../shard/shard-owner.js';
+import type { GarbageMetrics, KeptReason } from './garbage-metrics.js';
+import { judgeOrphan } from './judge-orphan.js';
+import type { ListedSegment, OrphanBounds } from './judge-orphan.js';
+
+export interface OrphanSweepOptions {
+  readonly store: MetadataStore;
+  readonly objectStore: ObjectStore;
+  readonly owner: ShardOwner;
+  readonly clock: Clock;
+  readonly log: CoordinatorLog;
+  readonly metrics: GarbageMetrics;
+  readonly graceMs?: number;
+  readonly intervalMs?: number;
+  readonly pauseMs?: number;
+}
+
+const { clockSkewMsMax, commitAgeMsMax, commitTimeoutMs, orphanGraceMs } = limits;
+invariant(
+  orphanGraceMs >= commitAgeMsMax + commitTimeoutMs + clockSkewMsMax,
+  'an object is an orphan only when it can not be committed any more',
+);
+
+/**
+ * Deletes objects that were uploaded and never committed. Once a day it lists the bucket, in 256
+ * parts with pauses, and asks the index about all objects that are old enough. How far it has come is
+ * in the database: a restart goes on, and does not begin anew.
+ */
+export class OrphanSweep {
+  readonly #options: OrphanSweepOptions;
+  readonly #store: GarbageStore;
+  readonly #graceMs: number;
+  readonly #intervalMs: number;
+  readonly #pauseMs: number;
+  #leaseEpoch = -1;
+  #dueMs = -Infinity;
+  #kept = noneKept();
+
+  constructor(options: OrphanSweepOptions) {
+    this.#options = options;
+    this.#store = openGarbageStore(options.store);
+    this.#graceMs = options.graceMs ?? orphanGraceMs;
+    this.#intervalMs = options.intervalMs ?? limits.orphanSweepIntervalMs;
+    this.#pauseMs = options.pauseMs ?? limits.orphanSweepPauseMs;
+  }
+
+  /** The rest of the sweep that is due; nothing, and no query, if none is. */
+  async pass(signal: AbortSignal): Promise<void> {
+    const { clock, owner } = this.#options;
+    const { lease } = owner;
+    if (lease === null || !owner.holds()) return;
+    if (lease.epoch !== this.#leaseEpoch) this.#dueMs = -Infinity;
+    this.#leaseEpoch = lease.epoch;
+    if (clock.monotonicMs() < this.#dueMs) return;
+    while (!signal.aborted && owner.holds()) {
+      const state = await this.#store.loadOrphanSweep();
+      this.#dueMs = clock.monotonicMs() + state.dueInMs;
+      if (state.dueInMs > 0) return;
+      await this.#sweepPart(state, signal);
+      await sleep(this.#pauseMs, signal);
+    }
+  }
+
+  async #sweepPart(state: OrphanSweepState, signal: AbortSignal): Promise<void> {
+    const { clock, metrics, objectStore, owner } = this.#options;
+    const { nextPart } = state;
+    if (nextPart === 0) this.#kept = noneKept();
+    const bounds: OrphanBounds = {
+      youngestMs: state.databaseTimeMs - this.#graceMs,
+      incarnation: state.incarnation,
+      nodeIdMax: state.nodeIdMax,
+    };
+    const prefix = `${segmentsPrefix}${nextPart.toString(16).padStart(2, '0')}/`;
+    let some: ListedSegment[] = [];
+    for await (const { key, lastModifiedMs, sizeBytes } of objectStore.list(prefix)) {
+      if (signal.aborted) return;
+      const segmentId = segmentIdFromKey(key);
+      if (segmentId === undefined) this.#keep('unrecognized');
+      else if (lastModifiedMs <= bounds.youngestMs) {
+        some.push({ segmentId, key, sizeBytes, lastModifiedMs });
+      }
+      if (some.length < limits.garbageStepSegmentsMax) continue;
+      await this.#judgeSome(some, bounds);
+      some = [];
+      await sleep(this.#pauseMs, signal);
+    }
+    if (some.length > 0) await this.#judgeSome(some, bounds);
+    const { lease } = owner;
+    if (signal.aborted || lease === null) return;
+    await this.#store.advanceOrphanSweep(lease, nextPart, this.#intervalMs);
+    metrics.orphansKept(this.#kept);
+    if (nextPart === orphanSweepParts - 1) metrics.sweepCompleted(clock.wallMs());
+  }
+
+  /** One query for all of them; only those that it does not know are opened. */
+  async #judgeSome(listed: readonly ListedSegment[], bounds: OrphanBounds): Promise<void> {
+    const byId = new Map(listed.map((segment) => [segment.segmentId, segment]));
+    const orphans: ListedSegment[] = [];
+    for (const segmentId of await this.#store.findUnknownSegments([...byId.keys()])) {
+      const segment = byId.get(segmentId);
+      invariant(segment !== undefined, 'the answer is among what was asked');
+      const verdict = await judgeOrphan(this.#options.objectStore, segment, bounds);
+      if (verdict.kind === 'kept') this.#keep(verdict.reason);
+      if (verdict.kind === 'orphan') orphans.push(segment);
+    }
+    if (orphans.length > 0) await this.#delete(orphans);
+  }
+
+  /** Asks the index once more: what it named meanwhile is no orphan, however that came about. */
+  async #delete(orphans: readonly ListedSegment[]): Promise<void> {
+    const { log, metrics, objectStore, owner } = this.#options;
+    const ids = orphans.map(({ segmentId }) => segmentId);
+    const unknown = new Set(await this.#store.findUnknownSegments(ids));
+    const doomed = orphans.filter(({ segmentId }) => unknown.has(segmentId));
+    if (doomed.length === 0 || !owner.holds()) return;
+    const failed = new Set(await objectStore.delete(doomed.map(({ key }) => key)));
+    const deleted = doomed.filter(({ key }) => !failed.has(key));
+    const bytes = deleted.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
+    metrics.orphansDeleted(deleted.length, bytes);
+    metrics.deletesFailed(failed.size);
+    log.info({ objects: deleted.length, bytes, failed: failed.size }, 'orphans deleted');
+  }
+
+  #keep(reason: KeptReason): void {
+    this.#kept[reason] += 1;
+  }
+}
+
+function noneKept(): Record<KeptReason, number> {
+  return { unrecognized: 0, incarnation: 0, node: 0 };
+}
