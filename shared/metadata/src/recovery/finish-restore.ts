@@ -151,7 +151,8 @@ async function beginIncarnation(
   await sql`UPDATE segments SET shard_id = ${state.shardId} WHERE shard_id <> ${state.shardId}`;
   await sql`
     UPDATE consumer_groups SET shard_id = ${state.shardId}, generation_id = generation_id + ${gap}`;
-  await sql`UPDATE group_offsets SET shard_id = ${state.shardId}`;
+  await sql`
+    UPDATE group_offsets SET shard_id = ${state.shardId} WHERE shard_id <> ${state.shardId}`;
   await sql`
     SELECT setval(pg_get_serial_sequence('partitions', 'partition_id'),
       (SELECT coalesce(max(partition_id), 0) + ${gap} FROM partitions)),

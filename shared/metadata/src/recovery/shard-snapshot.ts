@@ -105,6 +105,14 @@ export class ShardSnapshot {
     return groupsOf(this.#sql, this.#shardId, groupIds);
   }
 
+  /** Whether there is anything to keep at all. */
+  async isEmpty(): Promise<boolean> {
+    const rows = await this.#sql<{ is_empty: boolean }[]>`
+      SELECT NOT EXISTS (SELECT FROM topics WHERE shard_id = ${this.#shardId} AND deleted_at IS NULL)
+        AND NOT EXISTS (SELECT FROM consumer_groups WHERE shard_id = ${this.#shardId}) AS is_empty`;
+    return rows[0]?.is_empty === true;
+  }
+
   groupIdsChangedSince(databaseTimeMs: number): Promise<readonly string[]> {
     return groupIdsChangedSince(this.#sql, this.#shardId, databaseTimeMs);
   }
