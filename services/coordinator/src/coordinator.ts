@@ -2,8 +2,13 @@ import { invariant, isOperatingError, limits, OperatingError } from '@kafscale/c
 import type { Clock } from '@kafscale/core';
 import type { ClusterView, CoordinatorService } from '@kafscale/cluster';
 import type { MetadataStore } from '@kafscale/metadata';
+import { BackgroundWork } from './background/background-work.js';
+import type { BackgroundOptions } from './background/background-work.js';
 import { brokersOf } from './cluster/leader-choice.js';
 import type { Broker } from './cluster/leader-choice.js';
+import type { Compactor } from './compaction/compactor.js';
+import { startCompaction } from './compaction/start-compaction.js';
+import type { CompactionOptions } from './compaction/start-compaction.js';
 import { ProducerIds } from './cluster/producer-ids.js';
 import { GroupManager } from './groups/group-manager.js';
 import { locateAmong } from './groups/handlers/10-find-coordinator.js';
@@ -11,8 +16,11 @@ import { groupApis } from './groups/handlers/group-apis.js';
 import { metadataApi } from './handlers/03-metadata.js';
 import { createTopicsApi } from './handlers/19-create-topics.js';
 import { deleteTopicsApi } from './handlers/20-delete-topics.js';
+import { deleteRecordsApi } from './handlers/21-delete-records.js';
 import { initProducerIdApi } from './handlers/22-init-producer-id.js';
 import { describeConfigsApi } from './handlers/32-describe-configs.js';
+import { alterConfigsApi } from './handlers/33-alter-configs.js';
+import { incrementalAlterConfigsApi } from './handlers/44-incremental-alter-configs.js';
 import { describeClusterApi } from './handlers/60-describe-cluster.js';
 import { dispatch } from './handlers/kafka-api.js';
 import type { KafkaApi } from './handlers/kafka-api.js';
@@ -35,6 +43,10 @@ export interface CoordinatorOptions {
   readonly clock: Clock;
   readonly log: CoordinatorLog;
   readonly metrics: CoordinatorMetrics;
+  /** Retention and garbage collection; absent: nothing ever goes. */
+  readonly background?: BackgroundOptions;
+  /** Absent: segments stay as they were written. */
+  readonly compaction?: CompactionOptions;
 }
 
 export interface Coordinator extends CoordinatorService {
@@ -60,6 +72,8 @@ class CoordinatorProcess implements Coordinator {
   readonly #owner: ShardOwner;
   readonly #keeper: LeaseKeeper;
   readonly #purge: TopicPurge;
+  readonly #background: BackgroundWork | null;
+  readonly #compactor: Compactor | undefined;
   readonly #groups: GroupManager;
   readonly #apis: ReadonlyMap<number, KafkaApi>;
   #view: ClusterView | null = null;
@@ -74,7 +88,11 @@ class CoordinatorProcess implements Coordinator {
       log,
       metrics,
       onDoubt: () => this.#keeper.doubt(),
-      onOwnership: () => this.#groups.ownershipChanged(),
+      onOwnership: () => {
+        this.#groups.ownershipChanged();
+        this.#background?.ownershipChanged();
+        this.#compactor?.wake();
+      },
       onTopicDeleted: () => this.#purge.wake(),
     });
     const owner = this.#owner;
@@ -87,13 +105,26 @@ class CoordinatorProcess implements Coordinator {
       onLeaseLost: () => this.#keeper.doubt(),
       settings: { initialRebalanceDelayMs: options.groupInitialRebalanceDelayMs },
     });
-    this.#purge = new TopicPurge(store, () => this.#owner.lease, log);
+    this.#background =
+      options.background === undefined
+        ? null
+        : new BackgroundWork({ ...options.background, store, owner, clock, log });
+    this.#purge = new TopicPurge(
+      store,
+      () => this.#owner.lease,
+      log,
+      () => this.#background?.topicPurged(),
+    );
+    const { compaction } = options;
+    this.#compactor =
+      compaction && startCompaction(compaction, { store, ownership: owner, clock, log });
     this.#apis = this.#assembleApis(options);
   }
 
   async start(): Promise<void> {
     await this.#keeper.start();
     this.#purge.wake();
+    this.#background?.start();
   }
 
   ready(): boolean {
@@ -106,6 +137,8 @@ class CoordinatorProcess implements Coordinator {
 
   async close(): Promise<void> {
     this.#groups.close();
+    await this.#compactor?.close();
+    await this.#background?.close();
     await this.#purge.close();
     await this.#keeper.close();
   }
@@ -129,7 +162,10 @@ class CoordinatorProcess implements Coordinator {
     this.#view = await this.#store.clusterView();
   }
 
-  commitSegments: CoordinatorService['commitSegments'] = (segments) => this.#owner.commit(segments);
+  commitSegments: CoordinatorService['commitSegments'] = (segments) => {
+    this.#compactor?.wake();
+    return this.#owner.commit(segments);
+  };
 
   feedPosition: CoordinatorService['feedPosition'] = async () => this.#owner.feedPosition();
 
@@ -164,12 +200,19 @@ class CoordinatorProcess implements Coordinator {
       });
     };
     const producerIds = new ProducerIds((count) => this.#store.allocateProducerIds(count));
+    const onAltered = (): void => this.#background?.topicAltered();
     const apis = [
       metadataApi({ topics, brokers, clusterId, autoCreateTopics, partitionsDefault }),
       createTopicsApi({ topics, partitionsDefault }),
       deleteTopicsApi(topics),
+      deleteRecordsApi({
+        topics,
+        onDeleted: (partitionIds) => this.#background?.recordsDeleted(partitionIds),
+      }),
       initProducerIdApi(() => producerIds.next()),
       describeConfigsApi({ topics, brokers, brokerConfigs }),
+      alterConfigsApi({ topics, brokers, onAltered }),
+      incrementalAlterConfigsApi({ topics, brokers, onAltered }),
       describeClusterApi(brokers, clusterId),
       ...groupApis({
         manager: this.#groups,

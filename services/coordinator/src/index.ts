@@ -1,3 +1,9 @@
+export { registerBackgroundMetrics } from './background/background-metrics.js';
+export type { BackgroundOptions, BackgroundTimes } from './background/background-work.js';
+export { registerCompactionMetrics } from './compaction/compaction-metrics.js';
+export type { CompactionMetrics } from './compaction/compaction-metrics.js';
+export type { CompactionLimits } from './compaction/compaction-limits.js';
+export type { CompactionOptions } from './compaction/start-compaction.js';
 export { createCoordinator } from './coordinator.js';
 export type { Coordinator, CoordinatorOptions } from './coordinator.js';
 export { registerCoordinatorMetrics } from './metrics.js';

@@ -48,6 +48,8 @@ export const limits = {
   flushIntervalMsWithFiles: 0,
   flushInFlightMax: 4,
   flushOverlapBytesMin: MiB,
+  flushGatherMs: 1,
+  flushGatherWindowMs: 5,
   commitAgeMsMax: 5 * 60_000,
   commitTimeoutMs: 30_000,
   commitBackoffMsMin: 20,
@@ -84,6 +86,27 @@ export const limits = {
   badExtentsMax: 10_000,
   badExtentRetryMs: 10_000,
   listOffsetsReadsInFlightMax: 4, // each may decompress a batch
+
+  // Segment compaction
+  compactionBytesMax: 64 * MiB, // of one merged segment
+  compactionBytesMin: 32 * MiB, // fresh segments are merged when this, or one of the next two, waits
+  compactionRowsMin: 8_192,
+  compactionSegmentsMin: 256,
+  compactionRowsMax: 50_000,
+  compactionSegmentsMax: 2_000,
+  compactionRunsMax: 10_000, // below segmentExtentsMax
+  compactionPartitionsMax: 1_000, // that one plan looks at
+  compactionGraceMs: 2 * 60_000, // the tail stays where ingest and fetch nodes have it in memory
+  compactionIntervalMs: 5_000,
+  compactionBackoffMsMin: 1_000,
+  compactionBackoffMsMax: 60_000,
+  compactionReadsInFlightMax: 16,
+  compactionReadBytesMax: 4 * MiB,
+  compactionJobsInFlightMax: 2,
+  compactionThreadIdleMs: 30_000,
+  compactionBadSegmentsMax: 1_000,
+  compactionBadSegmentRetryMs: 10 * 60_000,
+  batchIndexPartBytes: MiB, // what readers of a merged extent load at once
 
   // Object store
   storeAttemptsMax: 5,

@@ -1,9 +1,16 @@
 import type { Config } from '@kafscale/config';
-import { createCoordinator, registerCoordinatorMetrics } from '@kafscale/coordinator';
+import {
+  createCoordinator,
+  registerBackgroundMetrics,
+  registerCompactionMetrics,
+  registerCoordinatorMetrics,
+} from '@kafscale/coordinator';
 import type { Coordinator } from '@kafscale/coordinator';
 import { limits, systemClock } from '@kafscale/core';
+import { openObjectStore } from '@kafscale/storage';
 import type { Logger, Metrics } from '@kafscale/telemetry';
 import type { Closers } from '../process/closers.js';
+import { objectStoreOptions, softwareVersion } from '../cli/index.js';
 import { openMetadata } from './metadata.js';
 
 export async function startCoordinator(options: {
@@ -15,6 +22,8 @@ export async function startCoordinator(options: {
 }): Promise<Coordinator> {
   const { closers, config, log, metrics } = options;
   const { ownerInstanceId, store } = await openMetadata(options);
+  const objectStore = openObjectStore(config.storeUrl, objectStoreOptions(config));
+  closers.add('object store of the coordinator', () => objectStore.close());
   const coordinator = createCoordinator({
     store,
     instanceId: ownerInstanceId,
@@ -25,6 +34,13 @@ export async function startCoordinator(options: {
     clock: systemClock,
     log,
     metrics: registerCoordinatorMetrics(metrics),
+    background: { objectStore, metrics: registerBackgroundMetrics(metrics) },
+    compaction: {
+      storeUrl: config.storeUrl,
+      storeOptions: objectStoreOptions(config),
+      softwareVersion: `kafscale ${softwareVersion()}`,
+      metrics: registerCompactionMetrics(metrics),
+    },
   });
   closers.add('coordinator', () => coordinator.close());
   await coordinator.start();
