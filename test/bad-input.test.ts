@@ -71,7 +71,7 @@ function produceBody(records: Buffer, version: number): Uint8Array[] {
 }
 
 function goodBatch(): Buffer {
-  return encodePlainBatch({ records: [{ timestampMs: 1_000, value: Buffer.from('good') }] });
+  return encodePlainBatch({ records: [{ timestampMs: Date.now(), value: Buffer.from('good') }] });
 }
 
 /** What comes back until the server ends the connection. */

@@ -28,7 +28,9 @@ describe('SIGTERM', () => {
   });
 
   function produce(partition: number, value: string) {
-    const records = encodePlainBatch({ records: [{ timestampMs: 1, value: Buffer.from(value) }] });
+    const records = encodePlainBatch({
+      records: [{ timestampMs: Date.now(), value: Buffer.from(value) }],
+    });
     return client.call(apis.produce, {
       acks: -1,
       timeoutMs: 30_000,

@@ -155,7 +155,10 @@ export class IdempotentProducer {
 
   #encode(batch: SentBatch): Buffer {
     return encodePlainBatch({
-      records: batch.values.map((value) => ({ timestampMs: 1_000, value: Buffer.from(value) })),
+      records: batch.values.map((value) => ({
+        timestampMs: Date.now(),
+        value: Buffer.from(value),
+      })),
       producerId: batch.producerId,
       producerEpoch: this.#producerEpoch,
       baseSequence: batch.baseSequence,
