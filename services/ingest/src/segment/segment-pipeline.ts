@@ -57,7 +57,11 @@ export class SegmentPipeline {
   readonly #queue: QueuedSegment[] = [];
   #open: OpenSegment | null = null;
   #ageTimer: NodeJS.Timeout | null = null;
-  #sealScheduled = false;
+  #gatherTimer: NodeJS.Timeout | null = null;
+  #sealImmediate: NodeJS.Immediate | null = null;
+  #settledAtMs = -Infinity;
+  /** Of the segments that were settled together last. */
+  #settledBytes = 0;
   #committing = false;
   #hurried = false;
   #idle: (() => void)[] = [];
@@ -114,14 +118,27 @@ export class SegmentPipeline {
    * Group commit: what arrived in one turn of the event loop rides together. While segments are under
    * way, another is sealed only if it is worth its own sync and transaction; else it grows until one
    * of them has settled. So a light load has the least latency, and a heavy one the fewest segments.
+   *
+   * Just after a segment has settled, its producers have been answered and are sending what comes
+   * next, all of them at once. Waiting a moment, for about as much as was answered, saves the segment
+   * that would carry only the first request: with one producer of small requests every second one
+   * (27 instead of 33 MB/s, and a fifth more CPU per GB).
    */
   #scheduleSeal(): void {
-    if (this.#sealScheduled || !this.#mayOverlap()) return;
-    this.#sealScheduled = true;
-    setImmediate(() => {
-      this.#sealScheduled = false;
-      if (this.#mayOverlap()) this.#seal();
-    });
+    if (!this.#mayOverlap()) return;
+    const sinceSettledMs = this.#options.clock.monotonicMs() - this.#settledAtMs;
+    const gathers =
+      sinceSettledMs < limits.flushGatherMsMax && (this.#open?.bytes ?? 0) < this.#settledBytes;
+    if (gathers) this.#gatherTimer ??= setTimeout(() => this.#sealNow(), limits.flushGatherMsMax);
+    else this.#sealImmediate ??= setImmediate(() => this.#sealNow());
+  }
+
+  #sealNow(): void {
+    if (this.#gatherTimer !== null) clearTimeout(this.#gatherTimer);
+    if (this.#sealImmediate !== null) clearImmediate(this.#sealImmediate);
+    this.#gatherTimer = null;
+    this.#sealImmediate = null;
+    if (this.#mayOverlap()) this.#seal();
   }
 
   #mayOverlap(): boolean {
@@ -276,6 +293,10 @@ export class SegmentPipeline {
     const finished = this.#queue.shift();
     invariant(finished?.segment === segment, 'segments settle in seal order');
     this.#lost.forget(segment.source);
+    const nowMs = this.#options.clock.monotonicMs();
+    const isSameGroup = nowMs - this.#settledAtMs < limits.flushGatherMsMax / 2;
+    this.#settledBytes = (isSameGroup ? this.#settledBytes : 0) + segment.source.bytes;
+    this.#settledAtMs = nowMs;
     this.#options.onSettled(segment.source.bytes);
   }
 }
