@@ -219,6 +219,14 @@ export const optionDefinitions: { readonly [Key in ConfigKey]: OptionDefinition<
     commands: ['standalone', 'ingest'],
   },
 
+  indexIntervalMs: {
+    schema: integer({ min: 100, max: 3_600_000 }),
+    defaultValue: () => limits.indexManifestIntervalMs,
+    placeholder: 'MS',
+    description:
+      'how often the index in the bucket follows the metadata store: what a loss of that can cost',
+    commands: ['standalone', 'coordinator'],
+  },
   autoCreateTopics: {
     schema: flag,
     defaultValue: () => true,

@@ -23,6 +23,8 @@ export interface GroupManagerOptions {
   readonly log: CoordinatorLog;
   /** A write found that somebody else owns the shard. */
   readonly onLeaseLost: () => void;
+  /** A group, or its offsets, was written. */
+  readonly onGroupWritten?: (groupId: string) => void;
   readonly clock?: Clock;
   readonly scheduler?: Scheduler;
   /** Kafka's group.* settings; defaults are Kafka's. */
@@ -82,7 +84,7 @@ export class GroupManager {
     const { log, onLeaseLost, ownership, store } = this.#options;
     return new GroupShard({
       lease,
-      store: openGroupStore(store, lease),
+      store: openGroupStore(store, lease, this.#options.onGroupWritten),
       settings: { ...groupSettingsDefault, ...this.#options.settings },
       clock: this.#options.clock ?? systemClock,
       scheduler: this.#options.scheduler ?? systemScheduler,

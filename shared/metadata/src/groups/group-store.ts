@@ -15,9 +15,16 @@ export interface StoredGroupSummary {
   readonly memberCount: number;
 }
 
-/** The groups of a shard as the holder of `lease` reads and writes them. */
-export function openGroupStore(store: MetadataStore, lease: Lease): GroupStore {
-  return new GroupStore(store.database, lease);
+/**
+ * The groups of a shard as the holder of `lease` reads and writes them. `onWritten` hears of every
+ * group that was written, or may have been, after it was.
+ */
+export function openGroupStore(
+  store: MetadataStore,
+  lease: Lease,
+  onWritten: (groupId: string) => void = () => undefined,
+): GroupStore {
+  return new GroupStore(store.database, lease, onWritten);
 }
 
 /**
@@ -29,11 +36,13 @@ export function openGroupStore(store: MetadataStore, lease: Lease): GroupStore {
 export class GroupStore {
   readonly #database: Database;
   readonly #lease: Lease;
+  readonly #onWritten: (groupId: string) => void;
   #sequence = 0;
 
-  constructor(database: Database, lease: Lease) {
+  constructor(database: Database, lease: Lease, onWritten: (groupId: string) => void) {
     this.#database = database;
     this.#lease = lease;
+    this.#onWritten = onWritten;
   }
 
   async load(groupId: string): Promise<StoredGroup | null> {
@@ -52,10 +61,14 @@ export class GroupStore {
     };
   }
 
-  save(group: StoredGroup): Promise<void> {
+  async save(group: StoredGroup): Promise<void> {
     invariant(group.generationId >= 0, 'a stored generation is not negative');
     const sequence = this.#nextSequence();
-    return this.#write([(sql) => upsertGroup(sql, group, this.#lease, sequence)]);
+    try {
+      await this.#write([(sql) => upsertGroup(sql, group, this.#lease, sequence)]);
+    } finally {
+      this.#onWritten(group.groupId);
+    }
   }
 
   /** Every group of the shard. */
@@ -88,14 +101,18 @@ export class GroupStore {
    * Commits in order, in one transaction: of two for the same partition the later counts. Groups
    * that have no row yet get an empty one, so that they can be listed.
    */
-  commitOffsets(commitments: readonly OffsetCommitment[]): Promise<void> {
+  async commitOffsets(commitments: readonly OffsetCommitment[]): Promise<void> {
     invariant(commitments.length > 0, 'a commit commits something');
     const sequence = this.#nextSequence();
     const lease = this.#lease;
-    return this.#write([
-      (sql) => insertGroups(sql, commitments, lease),
-      (sql) => upsertOffsets(sql, { commitments, lease, sequence }),
-    ]);
+    try {
+      await this.#write([
+        (sql) => insertGroups(sql, commitments, lease),
+        (sql) => upsertOffsets(sql, { commitments, lease, sequence }),
+      ]);
+    } finally {
+      for (const { groupId } of commitments) this.#onWritten(groupId);
+    }
   }
 
   /** Those of `keys` that have an offset. */
