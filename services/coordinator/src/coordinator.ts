@@ -2,6 +2,7 @@ import { invariant, isOperatingError, limits, OperatingError } from '@kafscale/c
 import type { Clock } from '@kafscale/core';
 import type { ClusterView, CoordinatorService } from '@kafscale/cluster';
 import type { MetadataStore } from '@kafscale/metadata';
+import type { ObjectStore } from '@kafscale/storage';
 import { BackgroundWork } from './background/background-work.js';
 import type { BackgroundOptions } from './background/background-work.js';
 import { brokersOf } from './cluster/leader-choice.js';
@@ -25,6 +26,8 @@ import { describeClusterApi } from './handlers/60-describe-cluster.js';
 import { dispatch } from './handlers/kafka-api.js';
 import type { KafkaApi } from './handlers/kafka-api.js';
 import type { CoordinatorLog, CoordinatorMetrics } from './observability.js';
+import type { IndexMetrics } from './recovery/index-metrics.js';
+import { IndexWriter } from './recovery/index-writer.js';
 import { LeaseKeeper } from './shard/lease-keeper.js';
 import { ShardOwner } from './shard/shard-owner.js';
 import { brokerConfigsOf } from './topics/broker-configs.js';
@@ -47,6 +50,16 @@ export interface CoordinatorOptions {
   readonly background?: BackgroundOptions;
   /** Absent: segments stay as they were written. */
   readonly compaction?: CompactionOptions;
+  /** The index in the bucket (P7); absent: the bucket alone is not enough. */
+  readonly index?: IndexOptions;
+}
+
+export interface IndexOptions {
+  readonly objectStore: ObjectStore;
+  /** Between manifests, while there is change. */
+  readonly intervalMs: number;
+  readonly softwareVersion: string;
+  readonly metrics: IndexMetrics;
 }
 
 export interface Coordinator extends CoordinatorService {
@@ -74,6 +87,7 @@ class CoordinatorProcess implements Coordinator {
   readonly #purge: TopicPurge;
   readonly #background: BackgroundWork | null;
   readonly #compactor: Compactor | undefined;
+  readonly #index: IndexWriter | null;
   readonly #groups: GroupManager;
   readonly #apis: ReadonlyMap<number, KafkaApi>;
   #view: ClusterView | null = null;
@@ -92,6 +106,7 @@ class CoordinatorProcess implements Coordinator {
         this.#groups.ownershipChanged();
         this.#background?.ownershipChanged();
         this.#compactor?.wake();
+        this.#index?.ownershipChanged();
       },
       onTopicDeleted: () => this.#purge.wake(),
     });
@@ -103,6 +118,7 @@ class CoordinatorProcess implements Coordinator {
       log,
       clock,
       onLeaseLost: () => this.#keeper.doubt(),
+      onGroupWritten: (groupId) => this.#index?.groupChanged(groupId),
       settings: { initialRebalanceDelayMs: options.groupInitialRebalanceDelayMs },
     });
     this.#background =
@@ -118,6 +134,7 @@ class CoordinatorProcess implements Coordinator {
     const { compaction } = options;
     this.#compactor =
       compaction && startCompaction(compaction, { store, ownership: owner, clock, log });
+    this.#index = options.index === undefined ? null : this.#indexWriter(options, options.index);
     this.#apis = this.#assembleApis(options);
   }
 
@@ -140,6 +157,8 @@ class CoordinatorProcess implements Coordinator {
     await this.#compactor?.close();
     await this.#background?.close();
     await this.#purge.close();
+    // While the shard is still owned: the last manifest says all that was acknowledged.
+    await this.#index?.close();
     await this.#keeper.close();
   }
 
@@ -187,6 +206,19 @@ class CoordinatorProcess implements Coordinator {
 
   findExtentOfMaxTimestamp: CoordinatorService['findExtentOfMaxTimestamp'] = (partitionId) =>
     this.#store.findExtentOfMaxTimestamp(partitionId);
+
+  #indexWriter({ clock, log, store }: CoordinatorOptions, index: IndexOptions): IndexWriter {
+    const { objectStore: objects, ...settings } = index;
+    return new IndexWriter({
+      ...settings,
+      store,
+      objects,
+      shard: this.#owner,
+      shardId,
+      clock,
+      log,
+    });
+  }
 
   #assembleApis(options: CoordinatorOptions): ReadonlyMap<number, KafkaApi> {
     const { autoCreateTopics, partitionsDefault } = options;

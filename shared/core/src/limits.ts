@@ -66,6 +66,7 @@ export const limits = {
   extentsPerLookupMax: 128,
   hotIndexExtentsMax: 65_536, // over all partitions
   cachedIndexExtentsMax: 65_536, // looked up, over all partitions
+  batchIndexEntriesMax: 65_536, // parts of large extents, over all segments
   indexLookupsInFlightMax: 8,
   tailExtentsPerPartition: 64, // the newest ones, read with priority
   tailReadsMax: 16,

@@ -31,6 +31,21 @@ export type { DeleteRecordsOutcome, DeleteRecordsWish } from './retention/delete
 export type { ProducerKey, ProducerPage } from './retention/expire-producers.js';
 export { openRetentionStore, RetentionStore } from './retention/retention-store.js';
 export type { RetentionWish, TrimmedPartition } from './retention/trim.js';
+export { MetadataRestore, restoreMetadata } from './recovery/restore.js';
+export type { RestoreOptions } from './recovery/restore.js';
+export type { OffsetFinding } from './recovery/clamp-offsets.js';
+export type { RangeFinding } from './recovery/cut-missing.js';
+export type { Findings } from './recovery/findings.js';
+export type {
+  RestoredPartition,
+  RestoredState,
+  RestoreReport,
+  UnknownSegment,
+} from './recovery/finish-restore.js';
+export type { OffsetRange } from './recovery/read-extents.js';
+export type { PresentSegment } from './recovery/restore-extents.js';
+export { readShard, ShardSnapshot } from './recovery/shard-snapshot.js';
+export type { ShardState } from './recovery/shard-snapshot.js';
 export { MetadataStore, openMetadataStore } from './store.js';
 export type { MetadataStoreOptions } from './store.js';
 export type {

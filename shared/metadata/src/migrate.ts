@@ -23,30 +23,49 @@ export async function migrate(
   migrations.forEach((migration, index) => {
     invariant(migration.version === index + 1, `migration ${index + 1} is missing`);
   });
-  return database.transaction(
-    async ({ sql }) => {
-      await sql.unsafe(`SET LOCAL lock_timeout = ${migrationTimeoutMs / 2};
-        SET LOCAL statement_timeout = ${migrationTimeoutMs};
-        SELECT pg_advisory_xact_lock(${advisoryLockKey})`);
-      // A statement of its own: it must see what the lock waited for.
-      await sql`
-        CREATE TABLE IF NOT EXISTS schema_migrations (
-          version    integer PRIMARY KEY,
-          name       text NOT NULL,
-          checksum   text NOT NULL,
-          applied_at timestamptz NOT NULL DEFAULT now()
-        )`;
-      const pending = await pendingMigrations(sql, migrations);
-      for (const migration of pending) {
-        await sql.unsafe(migration.sql);
-        await sql`
-          INSERT INTO schema_migrations (version, name, checksum)
-          VALUES (${migration.version}, ${migration.name}, ${checksumOf(migration)})`;
-      }
-      return { applied: pending.length };
-    },
-    { timeoutMs: migrationTimeoutMs },
-  );
+  return database.transaction(({ sql }) => migrateWithin(sql, migrations), {
+    timeoutMs: migrationTimeoutMs,
+  });
+}
+
+/** {@link migrate} as a part of the caller's transaction, which lasts as long as the lock. */
+export async function migrateWithin(
+  sql: Sql,
+  migrations: readonly Migration[],
+): Promise<{ applied: number }> {
+  await sql.unsafe(`SET LOCAL lock_timeout = ${migrationTimeoutMs / 2};
+    SET LOCAL statement_timeout = ${migrationTimeoutMs};
+    SELECT pg_advisory_xact_lock(${advisoryLockKey})`);
+  // A statement of its own: it must see what the lock waited for.
+  await sql`
+    CREATE TABLE IF NOT EXISTS schema_migrations (
+      version    integer PRIMARY KEY,
+      name       text NOT NULL,
+      checksum   text NOT NULL,
+      applied_at timestamptz NOT NULL DEFAULT now()
+    )`;
+  const pending = await pendingMigrations(sql, migrations);
+  for (const migration of pending) {
+    await sql.unsafe(migration.sql);
+    await sql`
+      INSERT INTO schema_migrations (version, name, checksum)
+      VALUES (${migration.version}, ${migration.name}, ${checksumOf(migration)})`;
+  }
+  return { applied: pending.length };
+}
+
+/** For those who only read: METADATA_SCHEMA_OLDER when the database has no schema, or an older one. */
+export async function requireSchema(sql: Sql, migrations: readonly Migration[]): Promise<void> {
+  const [table] = await sql<{ found: boolean }[]>`
+    SELECT to_regclass('schema_migrations') IS NOT NULL AS found`;
+  const pending = table?.found === true ? await pendingMigrations(sql, migrations) : migrations;
+  const [first] = pending;
+  if (first !== undefined) {
+    throw new OperatingError(
+      'METADATA_SCHEMA_OLDER',
+      `the database lacks schema version ${first.version}: a server of this version brings it`,
+    );
+  }
 }
 
 async function pendingMigrations(

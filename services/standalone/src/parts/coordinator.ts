@@ -4,6 +4,7 @@ import {
   registerBackgroundMetrics,
   registerCompactionMetrics,
   registerCoordinatorMetrics,
+  registerIndexMetrics,
 } from '@kafscale/coordinator';
 import type { Coordinator } from '@kafscale/coordinator';
 import { limits, systemClock } from '@kafscale/core';
@@ -40,6 +41,12 @@ export async function startCoordinator(options: {
       storeOptions: objectStoreOptions(config),
       softwareVersion: `kafscale ${softwareVersion()}`,
       metrics: registerCompactionMetrics(metrics),
+    },
+    index: {
+      objectStore,
+      intervalMs: config.indexIntervalMs,
+      softwareVersion: `kafscale ${softwareVersion()}`,
+      metrics: registerIndexMetrics(metrics),
     },
   });
   closers.add('coordinator', () => coordinator.close());
