@@ -237,6 +237,23 @@ describe('the object', () => {
   });
 });
 
+it('can be read from its upload on, until it is known to be lost', async () => {
+  let answer: (error: Error) => void = () => {};
+  const { pipeline, uploads, recent } = scriptedPipeline({
+    commit: () => new Promise((_, reject) => (answer = reject)),
+  });
+  const sent = send(pipeline);
+  await turns();
+  const { segmentId } = uploads[0]!.job;
+  expect(recent.read(segmentId, 0, sent.records.length)).toBeNull();
+  uploads[0]?.succeed();
+  await turns();
+  expect(recent.read(segmentId, 0, sent.records.length)).toEqual(sent.records);
+  answer(new OperatingError('METADATA_FAILED', 'scripted'));
+  await sent.outcome;
+  expect(recent.read(segmentId, 0, sent.records.length)).toBeNull();
+});
+
 it('gives every byte of the budget back', async () => {
   const { pipeline, uploads, settledBytes } = scriptedPipeline();
   const sent = [send(pipeline), send(pipeline, { corrupt: true })];

@@ -12,6 +12,8 @@ interface RecentSegment {
  */
 export class RecentSegments {
   readonly #segments = new Map<string, RecentSegment>();
+  /** Uploaded, and perhaps committed: their memory is still the pipeline's. */
+  readonly #uncommitted = new Map<string, SealedSegment>();
   readonly #bytesMax: number;
   #bytes = 0;
 
@@ -23,8 +25,22 @@ export class RecentSegments {
     return this.#bytes;
   }
 
+  /**
+   * The segment can be read from now on. Before its commit is answered here, because the feed may tell
+   * a fetch node of the commit first.
+   */
+  show(segment: SealedSegment): void {
+    this.#uncommitted.set(segment.source.segmentId, segment);
+  }
+
+  /** It will not be committed. */
+  hide(segment: SealedSegment): void {
+    this.#uncommitted.delete(segment.source.segmentId);
+  }
+
   /** Takes over the segment's memory and gives it back to its pool when it is evicted. */
   keep(segment: SealedSegment): void {
+    this.#uncommitted.delete(segment.source.segmentId);
     const memoryBytes = segment.source.chunks.reduce((sum, chunk) => sum + chunk.byteLength, 0);
     if (memoryBytes > this.#bytesMax) return segment.source.release();
     this.#segments.set(segment.source.segmentId, { segment, memoryBytes });
@@ -39,7 +55,7 @@ export class RecentSegments {
 
   /** A copy of the object's bytes in that range; null if this node does not have all of them. */
   read(segmentId: string, position: number, length: number): Buffer | null {
-    const segment = this.#segments.get(segmentId)?.segment;
+    const segment = this.#segments.get(segmentId)?.segment ?? this.#uncommitted.get(segmentId);
     if (segment === undefined || length <= 0) return null;
     const bytes = Buffer.allocUnsafeSlow(length);
     let objectPosition = 0;

@@ -173,6 +173,7 @@ export class SegmentPipeline {
       segment.uploaded(await upload(segment.job(key, softwareVersion)));
       queued.state = 'uploaded';
       this.#excludeBehindCorrupt(queued);
+      this.#options.recent.show(segment);
       metrics.segmentUploaded(segment.result.sizeBytes, clock.monotonicMs() - startedAtMs);
     } catch (error) {
       // Whether or not the object is there: it is never committed, so nothing was written.
@@ -269,6 +270,7 @@ export class SegmentPipeline {
 
   #settleCorrupt(segment: SealedSegment): void {
     for (const batch of segment.batches) settle(batch, refused(errorCodes.CORRUPT_MESSAGE));
+    this.#options.recent.hide(segment);
     segment.source.release();
     this.#finish(segment);
   }
@@ -285,6 +287,7 @@ export class SegmentPipeline {
     // is excluded.
     this.#seal();
     for (const batch of segment.batches) settle(batch, outcome);
+    this.#options.recent.hide(segment);
     segment.source.release();
     this.#finish(segment);
   }
