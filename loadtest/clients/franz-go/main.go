@@ -72,6 +72,8 @@ func info() {
 	say(map[string]any{
 		"version": version,
 		"codecs":  []string{"none", "gzip", "snappy", "lz4", "zstd"},
+		// When its heartbeats fail it gives its partitions up and joins again.
+		"features": map[string]string{"redelivers": "after-disconnect"},
 	})
 }
 

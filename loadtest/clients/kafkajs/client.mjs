@@ -75,10 +75,11 @@ async function consume(bootstrap, groupId, ...topics) {
     );
     say({ assigned });
   });
-  process.on('SIGTERM', async () => {
+  const leave = async () => {
     await consumer.disconnect();
     process.exit(0);
-  });
+  };
+  process.on('SIGTERM', () => void leave());
   await consumer.connect();
   await consumer.subscribe({ topics, fromBeginning: true });
   await consumer.run({

@@ -24,7 +24,7 @@ function info() {
     ),
     // Headers are a map by name, with buffers for values. Automatic commits are not waited for when
     // the group rebalances.
-    features: { repeatedHeaders: false, nullHeaders: false, redeliversAtRebalance: true },
+    features: { repeatedHeaders: false, nullHeaders: false, redelivers: 'at-rebalance' },
   });
 }
 
@@ -72,11 +72,12 @@ async function consume(bootstrap, groupId, ...topics) {
       headers: [...headers].map(([name, bytes]) => [name.toString(), toText(bytes)]),
     });
   });
-  process.on('SIGTERM', async () => {
+  const leave = async () => {
     await stream.close();
     await consumer.close();
     process.exit(0);
-  });
+  };
+  process.on('SIGTERM', () => void leave());
 }
 
 function toMessage({ topic, partition, key, value, headers }) {

@@ -22,9 +22,9 @@ export async function startApacheKafka(
     label: 'kafka-storage format',
     command: 'java',
     arguments: [
-      ...[...java, 'kafka.tools.StorageTool', 'format', '--standalone'],
-      ...['-t', 'MkU3OEVBNTcwNTJENDM2Qg', '-c', properties],
-    ],
+      [...java, 'kafka.tools.StorageTool', 'format', '--standalone'],
+      ['-t', 'MkU3OEVBNTcwNTJENDM2Qg', '-c', properties],
+    ].flat(),
   });
   const server = new ServerProcess({
     command: 'java',
@@ -38,6 +38,7 @@ export async function startApacheKafka(
     description: 'Apache Kafka',
     bootstrap: `127.0.0.1:${port}`,
     control: server,
+    hasTransactions: true,
     logTail: () => server.log,
     dispose: async () => {
       await server.shutDown();

@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process';
 import type { ChildProcessByStdio } from 'node:child_process';
 import { CheckFailedError, partitionName } from './ledger.js';
 import type { ConsumedRecord } from './records.js';
+import { endWithUs } from './started-children.js';
 import { Tail } from './tail.js';
 
 export interface ConsumerProgram {
@@ -27,6 +28,7 @@ export interface ConsumerSink {
 }
 
 const stopMsMax = 20_000;
+const lookEveryMs = 200;
 
 /** A running member of a consumer group: what it was given so far, and what it is assigned. */
 export class ConsumerProcess {
@@ -41,10 +43,11 @@ export class ConsumerProcess {
 
   constructor(label: string, program: ConsumerProgram) {
     this.#label = label;
-    this.#child = spawn(program.command, program.arguments, {
+    const child = spawn(program.command, program.arguments, {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: { ...process.env, ...program.environment },
     });
+    this.#child = endWithUs(child);
     this.#child.stderr.on('data', (chunk: Buffer) => this.#stderr.push(chunk));
     this.#child.on('error', (error) => this.#end(error.message));
     this.#child.on('close', (code, signal) => this.#end(`exit ${code ?? signal}`));
@@ -73,12 +76,16 @@ export class ConsumerProcess {
     return this.#assignment;
   }
 
-  /** Resolves once `holds` does. Looks again at every record and every assignment. */
+  /**
+   * Resolves once `holds` does. Looks again at every record and every assignment, and now and then,
+   * since `holds` may be about other consumers too.
+   */
   async until(what: string, holds: () => boolean, timeoutMs = 40_000): Promise<void> {
     if (holds()) return;
     await new Promise<void>((resolve, reject) => {
       const finish = (error?: Error): void => {
         clearTimeout(timer);
+        clearInterval(ticker);
         this.#waiting.delete(look);
         if (error === undefined) resolve();
         else reject(error);
@@ -91,6 +98,7 @@ export class ConsumerProcess {
         () => finish(this.#failure(`${what} did not come in ${timeoutMs / 1000} s`)),
         timeoutMs,
       );
+      const ticker = setInterval(look, lookEveryMs);
       this.#waiting.add(look);
       look();
     });

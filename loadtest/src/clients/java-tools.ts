@@ -71,10 +71,13 @@ async function checkCompatibility(
     'describe-configs-supported': true,
     'idempotent-producer-supported': true,
   };
-  const said = await tools.run('ClientCompatibilityTest', [
-    ...['--topic', topic, '--num-cluster-nodes', '1'],
-    ...Object.entries(expectations).flatMap(([name, value]) => [`--${name}`, String(value)]),
-  ]);
+  const said = await tools.run(
+    'ClientCompatibilityTest',
+    [
+      ['--topic', topic, '--num-cluster-nodes', '1'],
+      ...Object.entries(expectations).flatMap(([name, value]) => [`--${name}`, String(value)]),
+    ].flat(),
+  );
   if (!said.includes('SUCCESS')) throw new CheckFailedError(said);
 }
 

@@ -44,6 +44,7 @@ export async function startKafscale(partitions: number): Promise<CheckedServer> 
     description: 'kafscale standalone',
     bootstrap: `127.0.0.1:${kafkaPort}`,
     control: server,
+    hasTransactions: false,
     logTail: () => server.log,
     dispose,
   };

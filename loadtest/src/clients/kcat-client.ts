@@ -32,7 +32,8 @@ export async function openKcatClient(): Promise<KafkaClient> {
       binaryHeaders: false,
       nullHeaders: false,
       repeatedHeaders: true,
-      redeliversAtRebalance: false,
+      redelivers: 'never',
+      endsWithServer: true,
     },
     produce,
     consume,
@@ -65,10 +66,10 @@ async function produceRun(
     label: `kcat -P ${partitionName(first)}`,
     command: 'kcat',
     arguments: [
-      ...['-P', '-b', bootstrap, '-t', first.topic, '-p', String(first.partition)],
-      ...['-z', codec, '-D', recordDelimiter, '-K', keyDelimiter],
+      ['-P', '-b', bootstrap, '-t', first.topic, '-p', String(first.partition)],
+      ['-z', codec, '-D', recordDelimiter, '-K', keyDelimiter],
       ...headers,
-    ],
+    ].flat(),
     input: Buffer.concat(records.flatMap(formatInput)),
   });
 }
@@ -89,9 +90,9 @@ function consume({ bootstrap, group, topics }: ConsumeOptions): ConsumerProcess 
   return new ConsumerProcess(`kcat in group ${group}`, {
     command: 'kcat',
     arguments: [
-      ...['-b', bootstrap, '-X', 'auto.offset.reset=earliest', '-u', '-f', kcatFormat],
-      ...['-G', group, ...topics],
-    ],
+      ['-b', bootstrap, '-X', 'auto.offset.reset=earliest', '-u', '-f', kcatFormat],
+      ['-G', group, ...topics],
+    ].flat(),
     attach,
   });
 }

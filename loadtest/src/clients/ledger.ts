@@ -31,6 +31,16 @@ export class Ledger {
     return count;
   }
 
+  /** Whether every pending record is among these, wherever it came to and however often. */
+  isCoveredBy(records: readonly ConsumedRecord[]): boolean {
+    const found = new Set<string>();
+    for (const record of records) {
+      const name = partitionName(record);
+      if (record.offset >= (this.#delivered.get(name) ?? 0)) found.add(`${name} ${record.offset}`);
+    }
+    return found.size >= this.pending;
+  }
+
   /**
    * Takes what consumers of the one group were given, in order per partition. Throws at the first
    * record that is lost, repeated (unless `repeats` allows it), out of order, or differs in a byte.

@@ -21,9 +21,9 @@ interface LogFile {
 
 /** The 14 systems of the Loghub collection, for the list of what is left out. */
 const knownLogs = [
-  ...['Android', 'Apache', 'BGL', 'HDFS', 'HPC', 'Hadoop', 'Linux', 'Mac', 'OpenSSH', 'OpenStack'],
-  ...['Spark', 'Thunderbird', 'Windows', 'Zookeeper'],
-];
+  ['Android', 'Apache', 'BGL', 'HDFS', 'HPC', 'Hadoop', 'Linux', 'Mac', 'OpenSSH', 'OpenStack'],
+  ['Spark', 'Thunderbird', 'Windows', 'Zookeeper'],
+].flat();
 
 /**
  * Log files, one topic each: every line a record, by kcat, then read back from the start and compared
@@ -99,9 +99,9 @@ async function compareFile(bootstrap: string, topic: string, file: LogFile): Pro
     label: `kcat -C ${topic}`,
     command: 'kcat',
     arguments: [
-      ...['-C', '-b', bootstrap, '-t', topic, '-p', '0', '-o', 'beginning', '-e', '-q'],
-      ...['-f', String.raw`%o %S %s\n`],
-    ],
+      ['-C', '-b', bootstrap, '-t', topic, '-p', '0', '-o', 'beginning', '-e', '-q'],
+      ['-f', String.raw`%o %S %s\n`],
+    ].flat(),
   });
   const expected = Buffer.concat(
     linesOf(file.bytes).map((line, offset) =>

@@ -1,6 +1,7 @@
 import { parseArgs } from 'node:util';
 import { startApacheKafka } from './apache-kafka-server.js';
 import { startKafscale } from './kafscale-server.js';
+import { checkRefusals } from './kcat-refusals.js';
 import { openKcatClient } from './kcat-client.js';
 import { checkLogFiles } from './log-files.js';
 import { openProgramClient } from './program-client.js';
@@ -39,10 +40,12 @@ async function main(): Promise<void> {
   const [kind = '', name = ''] = options.positionals;
   const report = new Report(kind === 'program' ? name : kind);
   const server = await startServer(options);
-  const limit = setTimeout(() => {
-    console.error(`FAILED: not done in ${wholeRunMsMax / 1000} s\n${server.logTail()}`);
+  const giveUp = (reason: string): void => {
+    console.error(`FAILED: ${reason}\n${server.logTail()}`);
     void server.dispose().finally(() => process.exit(1));
-  }, wholeRunMsMax);
+  };
+  const limit = setTimeout(() => giveUp(`not done in ${wholeRunMsMax / 1000} s`), wholeRunMsMax);
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => giveUp(signal));
   try {
     await check(options, server, report);
     console.log(report.summary(server.description));
@@ -59,7 +62,7 @@ async function main(): Promise<void> {
 }
 
 async function check(options: Options, server: CheckedServer, report: Report): Promise<void> {
-  const [kind, ...rest] = options.positionals;
+  const [kind = '', ...rest] = options.positionals;
   const runId = `${process.pid}-${Math.floor(performance.timeOrigin) % 1_000_000}`;
   switch (kind) {
     case 'kcat':
@@ -69,7 +72,9 @@ async function check(options: Options, server: CheckedServer, report: Report): P
         kind === 'kcat' ? await openKcatClient() : await openProgramClient(name, command);
       report.say(`${client.name} ${client.version}: ${client.codecs.join(', ')}`);
       const { recordsMax, seed } = options;
-      return runScenario({ client, server, report, runId, recordsMax, seed });
+      await runScenario({ client, server, report, runId, recordsMax, seed });
+      if (kind === 'kcat') await checkRefusals({ server, report, runId });
+      return;
     }
     case 'java-tools':
       return checkJavaTools({ server, report, runId, java: rest });

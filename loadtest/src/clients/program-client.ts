@@ -4,12 +4,13 @@ import { ConsumerProcess } from './consumer-process.js';
 import type { ConsumerSink, ConsumerStreams } from './consumer-process.js';
 import { CheckFailedError } from './ledger.js';
 import type {
+  ClientFeatures,
   ConsumeOptions,
   CreateTopicOptions,
   KafkaClient,
   ProduceOptions,
 } from './kafka-client.js';
-import type { ConsumedRecord, RecordFeatures, TestRecord } from './records.js';
+import type { ConsumedRecord, TestRecord } from './records.js';
 import { runProgram } from './run-program.js';
 
 /**
@@ -61,14 +62,15 @@ export async function openProgramClient(
   };
 }
 
-const programFeatures: RecordFeatures = {
+const programFeatures: ClientFeatures = {
   nullValues: true,
   emptyRecords: true,
   headers: 'record',
   binaryHeaders: true,
   nullHeaders: true,
   repeatedHeaders: true,
-  redeliversAtRebalance: false,
+  redelivers: 'never',
+  endsWithServer: false,
 };
 
 const infoSchema = z.object({
@@ -80,11 +82,11 @@ const infoSchema = z.object({
       nullValues: z.literal(false),
       nullHeaders: z.literal(false),
       repeatedHeaders: z.literal(false),
-      redeliversAtRebalance: z.literal(true),
+      redelivers: z.enum(['after-disconnect', 'at-rebalance']),
     })
     .partial()
     .default({})
-    .transform((given) => given as Partial<RecordFeatures>),
+    .transform((given) => given as Partial<ClientFeatures>),
 });
 const producedSchema = z.object({ produced: z.number() });
 const bytesSchema = z

@@ -30,8 +30,6 @@ export interface RecordFeatures {
   readonly nullHeaders: boolean;
   /** The same name twice in a record. */
   readonly repeatedHeaders: boolean;
-  /** Consumes a record again when its group rebalances before its offset was committed. */
-  readonly redeliversAtRebalance: boolean;
 }
 
 export interface GenerateOptions {

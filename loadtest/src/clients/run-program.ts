@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import { CheckFailedError } from './ledger.js';
+import { endWithUs } from './started-children.js';
 import { Tail } from './tail.js';
 
 export interface RunOptions {
@@ -9,8 +10,6 @@ export interface RunOptions {
   readonly environment?: NodeJS.ProcessEnv;
   readonly input?: string | Buffer;
   readonly timeoutMs?: number;
-  /** SIGTERM is this program's usual end: for tools that run until they are told to stop. */
-  readonly stopWhen?: (stdout: string) => boolean;
 }
 
 export interface RunResult {
@@ -22,24 +21,20 @@ const stdoutBytesMax = 256 * 1024 * 1024;
 
 /** Runs a program to its end. Throws when it fails, hangs, or says more than it may. */
 export async function runProgram(options: RunOptions): Promise<RunResult> {
-  const { label, timeoutMs = 60_000, stopWhen } = options;
+  const { label, timeoutMs = 60_000 } = options;
   const child = spawn(options.command, options.arguments, {
     stdio: ['pipe', 'pipe', 'pipe'],
     env: { ...process.env, ...options.environment },
   });
+  endWithUs(child);
   const chunks: Buffer[] = [];
   const stderr = new Tail();
   let bytes = 0;
-  let stopped = false;
   let ended = 'was killed';
   child.stdout.on('data', (chunk: Buffer) => {
     bytes += chunk.length;
     if (bytes > stdoutBytesMax) child.kill('SIGKILL');
     chunks.push(chunk);
-    if (stopWhen !== undefined && !stopped && stopWhen(Buffer.concat(chunks).toString())) {
-      stopped = true;
-      child.kill('SIGTERM');
-    }
   });
   child.stderr.on('data', (chunk: Buffer) => stderr.push(chunk));
   // A program that ends early closes its input; its exit code says why.
@@ -57,7 +52,7 @@ export async function runProgram(options: RunOptions): Promise<RunResult> {
     child.on('close', resolve);
   });
   clearTimeout(timer);
-  if (code !== 0 && !(stopped && code === 143)) {
+  if (code !== 0) {
     if (code !== null) ended = `exit ${code}`;
     const said = Buffer.concat(chunks).subarray(-4096).toString();
     throw new CheckFailedError(`${label} ${ended}\n${said}\n${stderr.toString()}`.trimEnd());

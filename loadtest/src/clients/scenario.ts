@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ConsumerProcess } from './consumer-process.js';
 import type { KafkaClient } from './kafka-client.js';
-import { CheckFailedError, Ledger, partitionName } from './ledger.js';
+import { CheckFailedError, Ledger } from './ledger.js';
 import { generateRecords } from './records.js';
 import type { ConsumedRecord, TestRecord } from './records.js';
 import type { Report } from './report.js';
@@ -122,37 +122,56 @@ class Scenario {
     const { client, runId } = this.#options;
     const topic = `${client.name}-members-${runId}`;
     const ledger = new Ledger();
-    const produce = async (): Promise<void> => {
-      ledger.add(await this.#produce(topic, 'none', 300));
-    };
     await this.#create(topic);
-    await produce();
+    await this.#produceTo(ledger, topic);
     const first = this.#member(topic, [topic]);
     await this.#step('a member alone has all 6 partitions', async () => {
       await first.until('6 partitions', () => first.assignment?.size === partitionsPerTopic);
-      await first.until('300 records', () => distinctRecords([first]) === 300);
+      await first.until('its records', () => ledger.isCoveredBy(first.records));
     });
     const second = this.#member(topic, [topic]);
+    const both = (): ConsumedRecord[] => [...first.records, ...second.records];
     await this.#step('two members have 3 partitions each', async () => {
       await second.until('3 partitions', () => second.assignment?.size === 3);
       await first.until('3 partitions', () => first.assignment?.size === 3);
-      const both = new Set([...(first.assignment ?? []), ...(second.assignment ?? [])]);
-      if (both.size !== partitionsPerTopic) throw new CheckFailedError('they overlap');
-      await produce();
-      await first.until('150 more records', () => distinctRecords([first]) >= 450);
-      await second.until('150 records', () => distinctRecords([second]) >= 150);
+      const held = new Set([...(first.assignment ?? []), ...(second.assignment ?? [])]);
+      if (held.size !== partitionsPerTopic) throw new CheckFailedError('they overlap');
+      const had = second.records.length;
+      await this.#produceTo(ledger, topic);
+      await first.until('all records at one or the other', () => ledger.isCoveredBy(both()));
+      if (second.records.length === had) throw new CheckFailedError('the second member got none');
     });
     await this.#step('one leaves: the other has all 6 at once, and goes on', async () => {
       await second.stop();
       await first.until('6 partitions', () => first.assignment?.size === 6, takeOverMsMax);
-      await produce();
-      await first.until('the last 300', () => distinctRecords([first, second]) === 900);
-      await first.stop();
-      const repeats = client.features.redeliversAtRebalance;
-      if (repeats) this.#options.report.say(sayRepeats([first, second]));
-      else for (const { records } of [first, second]) assertAscending(records);
-      ledger.deliver(inOffsetOrder([first, second]), { repeats });
-      ledger.settle();
+      await this.#produceTo(ledger, topic);
+      await first.until('all records', () => ledger.isCoveredBy(both()));
+    });
+    await this.#step('every record went to one of the two, once', async () => {
+      for (const { records } of [first, second]) this.#assertAscending(records);
+      this.#settle(ledger, inOffsetOrder(both()), ['at-rebalance']);
+      first.records.length = 0;
+    });
+    await this.#restartUnder(first, ledger, topic);
+    await first.stop();
+  }
+
+  /** Clients connect again by themselves, and are still the members that they were. */
+  async #restartUnder(member: ConsumerProcess, ledger: Ledger, topic: string): Promise<void> {
+    const { client, report, server } = this.#options;
+    const { control } = server;
+    if (control === undefined) return;
+    if (client.features.endsWithServer) {
+      report.leftOut(`a restart under a member: ${client.name} ends when no server is there`);
+      return;
+    }
+    await this.#step('restart the server under a member: it goes on', async () => {
+      await control.restartCleanly();
+      await this.#produceTo(ledger, topic);
+      await member.until('all records', () => ledger.isCoveredBy(member.records));
+      this.#settle(ledger, member.records, ['at-rebalance', 'after-disconnect']);
+      const held = member.assignment?.size;
+      if (held !== partitionsPerTopic) throw new CheckFailedError(`it holds ${held} partitions`);
     });
   }
 
@@ -203,35 +222,37 @@ class Scenario {
     return records;
   }
 
+  async #produceTo(ledger: Ledger, topic: string): Promise<void> {
+    ledger.add(await this.#produce(topic, 'none', 300));
+  }
+
+  /** Everything came, and nothing twice unless this client is one that `repeaters` names. */
+  #settle(ledger: Ledger, records: readonly ConsumedRecord[], repeaters: readonly string[]): void {
+    const { client, report } = this.#options;
+    const repeats = repeaters.includes(client.features.redelivers);
+    const again = records.length - ledger.pending;
+    ledger.deliver(records, { repeats });
+    ledger.settle();
+    if (again > 0) report.say(`${again} records came again, as ${client.name} may at such a time`);
+  }
+
+  #assertAscending(records: readonly ConsumedRecord[]): void {
+    if (this.#options.client.features.redelivers === 'at-rebalance') return;
+    const last = new Map<number, number>();
+    for (const { partition, offset } of records) {
+      if (offset <= (last.get(partition) ?? -1)) {
+        throw new CheckFailedError(`partition ${partition}: offset ${offset} came out of order`);
+      }
+      last.set(partition, offset);
+    }
+  }
+
   #step(name: string, run: () => Promise<void>): Promise<void> {
     return this.#options.report.step(name, run);
   }
 }
 
 /** Two members took turns at some partitions: the offsets say whose turn was when. */
-function inOffsetOrder(members: readonly ConsumerProcess[]): ConsumedRecord[] {
-  const records = members.flatMap((member) => member.records);
+function inOffsetOrder(records: readonly ConsumedRecord[]): ConsumedRecord[] {
   return records.toSorted((left, right) => left.offset - right.offset);
-}
-
-function distinctRecords(members: readonly ConsumerProcess[]): number {
-  const names = members.flatMap(({ records }) =>
-    records.map((record) => `${partitionName(record)} ${record.offset}`),
-  );
-  return new Set(names).size;
-}
-
-function sayRepeats(members: readonly ConsumerProcess[]): string {
-  const delivered = members.flatMap(({ records }) => records).length;
-  return `${delivered - distinctRecords(members)} records again at rebalances, as this client may`;
-}
-
-function assertAscending(records: readonly ConsumedRecord[]): void {
-  const last = new Map<number, number>();
-  for (const { partition, offset } of records) {
-    if (offset <= (last.get(partition) ?? -1)) {
-      throw new CheckFailedError(`partition ${partition}: offset ${offset} came out of order`);
-    }
-    last.set(partition, offset);
-  }
 }

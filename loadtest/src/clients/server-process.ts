@@ -5,6 +5,7 @@ import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CheckFailedError } from './ledger.js';
 import type { ServerControl } from './server.js';
+import { endWithUs } from './started-children.js';
 import { Tail } from './tail.js';
 
 export interface ServerProgram {
@@ -42,7 +43,7 @@ export class ServerProcess implements ServerControl {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: environment,
     });
-    this.#child = child;
+    this.#child = endWithUs(child);
     this.#ended = '';
     const started = new Tail(64 * 1024);
     for (const stream of [child.stdout, child.stderr]) {

@@ -5,6 +5,8 @@ export interface CheckedServer {
   readonly bootstrap: string;
   /** Absent when it is not ours to stop. */
   readonly control?: ServerControl;
+  /** Without, a transactional producer must be told so. */
+  readonly hasTransactions: boolean;
   /** The end of its log, for the report of a failure. */
   logTail(): string;
   /** Stops it, and deletes its data. */
@@ -23,6 +25,8 @@ export function runningServer(bootstrap: string): CheckedServer {
   return {
     description: `the server at ${bootstrap}`,
     bootstrap,
+    // Whose server it is cannot be known: nothing is expected of it.
+    hasTransactions: true,
     logTail: () => '',
     dispose: () => Promise.resolve(),
   };

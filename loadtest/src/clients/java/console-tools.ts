@@ -63,9 +63,9 @@ function lineOf(codec: string, index: number): string {
 function producerOptions(topic: string, codec: string): string[] {
   const properties = ['parse.headers=true', 'parse.key=true'];
   return [
-    ...['--topic', topic, '--compression-codec', codec],
+    ['--topic', topic, '--compression-codec', codec],
     ...properties.flatMap((property) => ['--reader-property', property]),
-  ];
+  ].flat();
 }
 
 async function consumeAll(
@@ -75,11 +75,14 @@ async function consumeAll(
   count: number,
 ): Promise<ConsoleRecord[]> {
   const printed = ['timestamp', 'partition', 'offset', 'headers', 'key'];
-  const said = await tools.run('consumer.ConsoleConsumer', [
-    ...['--topic', topic, '--group', group, '--from-beginning'],
-    ...['--max-messages', String(count), '--timeout-ms', '5000'],
-    ...printed.flatMap((name) => ['--formatter-property', `print.${name}=true`]),
-  ]);
+  const said = await tools.run(
+    'consumer.ConsoleConsumer',
+    [
+      ['--topic', topic, '--group', group, '--from-beginning'],
+      ['--max-messages', String(count), '--timeout-ms', '5000'],
+      ...printed.flatMap((name) => ['--formatter-property', `print.${name}=true`]),
+    ].flat(),
+  );
   const line = /^CreateTime:(\d+)\tPartition:(\d+)\tOffset:(\d+)\t(.*)$/gm;
   return [...said.matchAll(line)].map(([, timestamp, partition, offset, text = '']) => ({
     timestamp: Number(timestamp),
@@ -114,9 +117,10 @@ function compare(typed: readonly string[], consumed: readonly ConsoleRecord[]): 
 async function checkGroup(tools: JavaTools, group: string, count: number): Promise<void> {
   const groups = await tools.run('consumer.group.ConsumerGroupCommand', ['--list']);
   if (!groups.split('\n').includes(group)) throw new CheckFailedError(`not listed:\n${groups}`);
-  const said = await tools.run('consumer.group.ConsumerGroupCommand', [
-    ...['--describe', '--group', group],
-  ]);
+  const said = await tools.run(
+    'consumer.group.ConsumerGroupCommand',
+    [['--describe', '--group', group]].flat(),
+  );
   // GROUP TOPIC PARTITION CURRENT-OFFSET LOG-END-OFFSET LAG …
   const rows = said
     .split('\n')

@@ -19,9 +19,9 @@ export function openJavaTools(java: readonly string[], bootstrap: string): JavaT
         arguments: [
           ...options,
           `org.apache.kafka.tools.${tool}`,
-          ...['--bootstrap-server', bootstrap],
+          ['--bootstrap-server', bootstrap],
           ...parameters,
-        ],
+        ].flat(),
         input,
       });
       return stdout.toString();

@@ -17,20 +17,28 @@ export async function checkVerifiableTools(options: VerifiableOptions): Promise<
   const { tools, report, topic, runId } = options;
   const count = String(recordsMax);
   const acknowledged = await report.step(`VerifiableProducer, ${count} records`, async () => {
-    const events = await runVerifiable(tools, 'VerifiableProducer', [
-      ...['--topic', topic, '--max-messages', count, '--acks', '-1'],
-      ...['--repeating-keys', '100'],
-    ]);
+    const events = await runVerifiable(
+      tools,
+      'VerifiableProducer',
+      [
+        ['--topic', topic, '--max-messages', count, '--acks', '-1'],
+        ['--repeating-keys', '100'],
+      ].flat(),
+    );
     return recordsOf(events, 'producer_send_success');
   });
   if (acknowledged.length !== recordsMax) {
     throw new CheckFailedError(`only ${acknowledged.length} records were acknowledged`);
   }
   await report.step('VerifiableConsumer, classic group', async () => {
-    const events = await runVerifiable(tools, 'VerifiableConsumer', [
-      ...['--topic', topic, '--max-messages', count, '--verbose', '--reset-policy', 'earliest'],
-      ...['--group-id', `java-verifiable-${runId}`, '--group-protocol', 'classic'],
-    ]);
+    const events = await runVerifiable(
+      tools,
+      'VerifiableConsumer',
+      [
+        ['--topic', topic, '--max-messages', count, '--verbose', '--reset-policy', 'earliest'],
+        ['--group-id', `java-verifiable-${runId}`, '--group-protocol', 'classic'],
+      ].flat(),
+    );
     compare(acknowledged, recordsOf(events, 'record_data'));
     const commits = events.filter(({ name }) => name === 'offsets_committed');
     if (commits.length === 0 || commits.some(({ success }) => success !== true)) {
