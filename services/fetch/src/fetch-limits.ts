@@ -24,6 +24,10 @@ export interface FetchLimits {
   readonly hotIndexExtentsPerPartitionMax: number;
   readonly hotIndexExtentsMax: number;
   readonly cachedIndexExtentsMax: number;
+  /** Parts of large extents, as footers name them. */
+  readonly batchIndexEntriesMax: number;
+  /** Extents of compacted segments that are larger are loaded in parts. */
+  readonly undividedBytesMax: number;
   readonly extentsPerLookupMax: number;
   readonly indexLookupsInFlightMax: number;
   /** How long a response waits for the slowest of its partitions when others are ready. */
@@ -50,6 +54,8 @@ export const defaultFetchLimits: FetchLimits = {
   hotIndexExtentsPerPartitionMax: limits.hotIndexExtentsPerPartitionMax,
   hotIndexExtentsMax: limits.hotIndexExtentsMax,
   cachedIndexExtentsMax: limits.cachedIndexExtentsMax,
+  undividedBytesMax: limits.batchIndexPartBytes,
+  batchIndexEntriesMax: limits.batchIndexEntriesMax,
   extentsPerLookupMax: limits.extentsPerLookupMax,
   indexLookupsInFlightMax: limits.indexLookupsInFlightMax,
   loadGraceMs: limits.loadGraceMs,

@@ -16,6 +16,7 @@ import { BlockCache } from './blocks/block-cache.js';
 import { BlockLoader, type LoadResult } from './blocks/block-loader.js';
 import { LoadQueue } from './blocks/load-queue.js';
 import { type RecentSegmentReader, SegmentSource } from './blocks/segment-source.js';
+import { BatchIndexes } from './extents/batch-indexes.js';
 import { ExtentIndex } from './extents/extent-index.js';
 import { HotIndex } from './extents/hot-index.js';
 import { RangeCache } from './extents/range-cache.js';
@@ -38,7 +39,7 @@ export interface FetchServiceOptions {
   /** Make the service before the replica gets its first snapshot, so that it sees every event. */
   readonly replica: FetchReplica;
   readonly coordinator: FetchCoordinator;
-  readonly store: Pick<ObjectStore, 'read'>;
+  readonly store: Pick<ObjectStore, 'read' | 'readTail'>;
   /** The ingest node of that id, to read what it wrote a moment ago; undefined if not live. */
   readonly recentSegments: (nodeId: number) => RecentSegmentReader | undefined;
   readonly log: FetchLog;
@@ -148,12 +149,21 @@ function createIndex(options: FetchServiceOptions, bounds: FetchLimits): ExtentI
     extentsMax: bounds.hotIndexExtentsMax,
   });
   const ranges = new RangeCache(bounds.cachedIndexExtentsMax);
-  options.metrics.gauge('fetch_hot_index_extents', () => hot.extentCount);
-  options.metrics.gauge('fetch_cached_index_extents', () => ranges.extentCount);
+  const { metrics, store } = options;
+  const batchIndexes = new BatchIndexes({
+    store,
+    metrics,
+    entriesMax: bounds.batchIndexEntriesMax,
+    undividedBytesMax: bounds.undividedBytesMax,
+  });
+  metrics.gauge('fetch_batch_index_parts', () => batchIndexes.entryCount);
+  metrics.gauge('fetch_hot_index_extents', () => hot.extentCount);
+  metrics.gauge('fetch_cached_index_extents', () => ranges.extentCount);
   return new ExtentIndex({
     hot,
     ranges,
     source: options.coordinator,
+    batchIndexes,
     limits: {
       extentsPerLookupMax: bounds.extentsPerLookupMax,
       lookupsInFlightMax: bounds.indexLookupsInFlightMax,

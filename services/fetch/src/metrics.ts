@@ -30,6 +30,7 @@ export const fetchGauges = {
   fetch_block_cache_bytes: 'Memory of the block cache, loads under way included',
   fetch_hot_index_extents: 'Extents in the hot index',
   fetch_cached_index_extents: 'Looked-up extents kept in memory',
+  fetch_batch_index_parts: 'Parts of large extents that are known by their footers',
   fetch_loads_queued: 'Extents that wait to be read',
 } as const;
 

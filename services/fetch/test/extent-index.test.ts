@@ -1,6 +1,7 @@
 import type { Extent } from '@kafscale/cluster';
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { BatchIndexes } from '../src/extents/batch-indexes.js';
 import { ExtentIndex } from '../src/extents/extent-index.js';
 import { HotIndex } from '../src/extents/hot-index.js';
 import { PartitionTail } from '../src/extents/partition-tail.js';
@@ -166,6 +167,12 @@ describe('ExtentIndex', () => {
     const index = new ExtentIndex({
       hot: new HotIndex({ extentsPerPartitionMax: 100, extentsMax: 100 }),
       ranges: new RangeCache(100),
+      batchIndexes: new BatchIndexes({
+        store: { readTail: () => Promise.reject(new Error('nothing is large here')) },
+        metrics: { count: () => undefined, observe: () => undefined, gauge: () => undefined },
+        entriesMax: 10,
+        undividedBytesMax: 1000,
+      }),
       source: {
         findExtents(_partitionId, offset) {
           lookups.push(offset);

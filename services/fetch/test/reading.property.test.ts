@@ -37,7 +37,32 @@ const tightness = fc.record({
   cachedIndexExtentsMax: fc.constantFrom(3, 1000),
   extentsPerLookupMax: fc.constantFrom(1, 3, 100),
   readAheadBytesMax: fc.constantFrom(0, 100_000),
+  undividedBytesMax: fc.constantFrom(100, 2000),
+  batchIndexEntriesMax: fc.constantFrom(1, 1000),
 });
+
+/** A merge of some rows of a partition, told by the feed or not; its old objects may go at once. */
+const swap = fc.record({
+  partition: fc.nat(partitionCount - 1),
+  from: fc.nat(),
+  count: fc.integer({ min: 1, max: 8 }),
+  partBytes: fc.constantFrom(1, 700, 3000),
+  withIndex: fc.integer({ min: 0, max: 5 }).map((dice) => dice > 0),
+  isTold: fc.boolean(),
+  isCollected: fc.boolean(),
+});
+type Swap = typeof swap extends fc.Arbitrary<infer Value> ? Value : never;
+
+async function compact(world: World, ids: readonly number[], each: Swap): Promise<void> {
+  const partitionId = ids[each.partition]!;
+  const { rows } = world.model(partitionId);
+  if (rows.length === 0) return;
+  const from = each.from % rows.length;
+  const to = Math.min(rows.length, from + each.count);
+  const range = await world.compact(partitionId, { ...each, from, to });
+  if (each.isTold) world.emit({ kind: 'swapped', ranges: [range] });
+  if (each.isCollected) await world.collectGarbage();
+}
 
 async function fill(
   world: World,
@@ -81,6 +106,49 @@ it('any fetch from any offset with any limits serves the log, and never more tha
       },
     ),
     { numRuns: 60 },
+  );
+});
+
+it('merging rows between fetches and under them changes nothing, and is no error', async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(segmentSpec, { minLength: 1, maxLength: 8 }),
+      tightness,
+      fc.array(
+        fc.record({
+          limits,
+          seeds: fc.array(fc.nat(), { minLength: 3, maxLength: 3 }),
+          before: fc.array(swap, { maxLength: 2 }),
+          during: fc.option(swap, { nil: undefined }),
+        }),
+        { minLength: 1, maxLength: 8 },
+      ),
+      async (segments, bounds, fetches) => {
+        const world = await World.open(bounds);
+        try {
+          const ids = await fill(world, segments);
+          for (const { limits: asked, seeds, before, during } of fetches) {
+            for (const each of before) await compact(world, ids, each);
+            // Readers of before find their objects for longer than any fetch takes: no collection.
+            world.beforeRead = async () => {
+              world.beforeRead = () => Promise.resolve();
+              if (during) await compact(world, ids, { ...during, isCollected: false });
+            };
+            const wanted = ids.map((partitionId, partition) => {
+              const { highWatermark } = world.model(partitionId).head;
+              const offset = seeds[partition]! % (highWatermark + 1);
+              return { partition, offset, bytesMax: asked.bytesMax };
+            });
+            const answers = await world.fetchPartitions('t', wanted, { maxBytes: asked.maxBytes });
+            expectLogPrefixes(world, ids, wanted, { answers, maxBytes: asked.maxBytes });
+          }
+          expect(world.logLines).toEqual([]);
+        } finally {
+          await world.close();
+        }
+      },
+    ),
+    { numRuns: 100 },
   );
 });
 

@@ -8,18 +8,22 @@ import type {
   FeedEvent,
   FeedMessage,
   KafkaReply,
+  OffsetRange,
   LeaderEpochStart,
   PartitionHead,
   TopicState,
 } from '@kafscale/cluster';
 import {
   apis,
+  type BatchIndexEntry,
   encodeBatch,
+  encodeSegmentFooter,
   type BatchToEncode,
   type FetchRequestInput,
   fetchRequest,
   fetchResponse,
   type FetchResponse,
+  readBatchHeader,
   segmentKey,
   setLogAppendTime,
 } from '@kafscale/codec';
@@ -72,6 +76,7 @@ export class World {
   readonly counts = new Map<FetchCounter, number>();
   readonly logLines: { level: string; fields: object; message: string }[] = [];
   readonly reads: { key: string; position: number; length: number }[] = [];
+  readonly tailReads: string[] = [];
   readonly lookups: { partitionId: number; offset: number }[] = [];
   /** What to do before a read or a barrier is answered. */
   beforeRead: (key: string) => Promise<void> = () => Promise.resolve();
@@ -139,6 +144,11 @@ export class World {
           this.afterRead(bytes);
           return bytes;
         },
+        readTail: async (key, length) => {
+          this.tailReads.push(key);
+          await this.beforeRead(key);
+          return store.readTail(key, length);
+        },
       },
       recentSegments: options.recent ?? (() => undefined),
       log: { debug: record('debug'), warn: record('warn'), error: record('error') },
@@ -176,7 +186,13 @@ export class World {
   ): readonly number[] {
     const heads = Array.from({ length: partitionCount }, (_, partitionIndex): PartitionHead => {
       const partitionId = this.#nextPartitionId++;
-      const head = { partitionId, partitionIndex, leaderEpoch, logStartOffset: 0, highWatermark: 0 };
+      const head = {
+        partitionId,
+        partitionIndex,
+        leaderEpoch,
+        logStartOffset: 0,
+        highWatermark: 0,
+      };
       return leaderEpochs.length === 0 ? head : { ...head, leaderEpochs };
     });
     for (const head of heads) {
@@ -290,21 +306,64 @@ export class World {
     };
   }
 
-  /** Merges all rows of a partition into one object with absolute offsets. The feed is silent. */
-  async compact(partitionId: number): Promise<void> {
-    const { batches, rows } = this.model(partitionId);
+  /** Merges rows of a partition into one object with absolute offsets. The feed is silent. */
+  async compact(
+    partitionId: number,
+    options: { from?: number; to?: number; partBytes?: number; withIndex?: boolean } = {},
+  ): Promise<OffsetRange> {
+    const { rows } = this.model(partitionId);
+    const { from = 0, partBytes = 1 << 20, to = rows.length, withIndex = true } = options;
+    const merged = rows.slice(from, to);
+    const { baseOffset } = merged[0]!;
+    const { nextOffset } = merged.at(-1)!;
+    const batches = this.model(partitionId).batches.filter(
+      (batch) => batch.baseOffset >= baseOffset && batch.baseOffset < nextOffset,
+    );
     const segmentId = randomUUID();
-    const chunks = batches.map(({ bytes }) => bytes);
-    await this.store.put(segmentKey(segmentId), chunks, 0);
-    rows.splice(0, rows.length, {
-      ...rows[0]!,
-      nextOffset: rows.at(-1)!.nextOffset,
+    const body = Buffer.concat(batches.map(({ bytes }) => bytes));
+    const topic = [...this.topics.values()].find(({ partitions }) =>
+      partitions.some((head) => head.partitionId === partitionId),
+    )!;
+    const extent = {
+      topicId: topic.topicId,
+      partitionIndex: this.model(partitionId).head.partitionIndex,
+      position: 0,
+      length: body.length,
+      recordCount: nextOffset - baseOffset,
+      batchCount: batches.length,
+      firstTimestampMs: merged[0]!.firstTimestampMs,
+      maxTimestampMs: Math.max(...merged.map((row) => row.maxTimestampMs)),
+      crc32c: 0,
+      baseOffset,
+    };
+    const parts = partsOf(batches, partBytes);
+    const footer = encodeSegmentFooter({
+      extents: [extent],
+      writer: { nodeId: -1, incarnation: 1, birthMs: 0, segmentId, softwareVersion: 'test' },
+      ...(withIndex && { batchIndex: parts.length > 1 ? parts : [] }),
+    });
+    await this.store.put(segmentKey(segmentId), [body, footer], 0);
+    rows.splice(from, to - from, {
+      ...merged[0]!,
+      nextOffset,
       segmentId,
       position: 0,
-      length: Buffer.concat(chunks).length,
+      length: body.length,
       skippedBatches: [],
+      maxTimestampMs: extent.maxTimestampMs,
       absoluteOffsets: true,
+      writerNodeId: -1,
     });
+    return { partitionId, baseOffset, nextOffset };
+  }
+
+  /** Deletes the objects that no row names. */
+  async collectGarbage(): Promise<void> {
+    const rows = [...this.partitions.values()].flatMap((partition) => partition.rows);
+    const live = new Set(rows.map((row) => segmentKey(row.segmentId)));
+    for await (const { key } of this.store.list('')) {
+      if (!live.has(key)) await this.store.delete([key]);
+    }
   }
 
   /** A new subscription: what the service knows of the index is forgotten. */
@@ -392,6 +451,26 @@ export class World {
     if (this.muteFeed) return;
     for (const listener of this.#listeners) listener(message);
   }
+}
+
+/** As docs/segment-format.md says: at most so many bytes, or one batch. */
+function partsOf(batches: readonly ModelBatch[], partBytes: number): BatchIndexEntry[] {
+  const parts: BatchIndexEntry[] = [];
+  let position = 0;
+  let bytesOfPart = 0;
+  for (const { baseOffset, bytes } of batches) {
+    const { maxTimestampMs } = readBatchHeader(bytes, 0);
+    const last = parts.at(-1);
+    if (last === undefined || bytesOfPart + bytes.length > partBytes) {
+      parts.push({ position, baseOffset, maxTimestampMs });
+      bytesOfPart = 0;
+    } else if (maxTimestampMs > last.maxTimestampMs) {
+      parts[parts.length - 1] = { ...last, maxTimestampMs };
+    }
+    position += bytes.length;
+    bytesOfPart += bytes.length;
+  }
+  return parts;
 }
 
 function makeGarbage(batch: Buffer): void {

@@ -49,5 +49,5 @@ export class BadExtents {
 }
 
 function keyOf(extent: Extent): string {
-  return `${extent.segmentId}/${extent.position}`;
+  return `${extent.segmentId}/${extent.position}+${extent.length}`;
 }

@@ -51,7 +51,7 @@ export class BlockCache {
   /** Counts as a use of its block. */
   find(extent: Extent): LoadedExtent | undefined {
     const entry = this.#segments.get(extent.segmentId)?.get(extent.position);
-    if (entry === undefined) return undefined;
+    if (entry === undefined || !isSame(entry.loaded.extent, extent)) return undefined;
     const blocks = this.#blocks[entry.block.share];
     blocks.delete(entry.block);
     blocks.add(entry.block);
@@ -60,7 +60,8 @@ export class BlockCache {
 
   /** Does not count as a use. */
   peek(extent: Extent): LoadedExtent | undefined {
-    return this.#segments.get(extent.segmentId)?.get(extent.position)?.loaded;
+    const loaded = this.#segments.get(extent.segmentId)?.get(extent.position)?.loaded;
+    return loaded && isSame(loaded.extent, extent) ? loaded : undefined;
   }
 
   /**
@@ -127,6 +128,11 @@ export class BlockCache {
       if (entries.size === 0) this.#segments.delete(extent.segmentId);
     }
   }
+}
+
+/** A large extent and its first part begin at the same byte. */
+function isSame(left: Extent, right: Extent): boolean {
+  return left.length === right.length;
 }
 
 function first<T>(set: ReadonlySet<T>): T | undefined {

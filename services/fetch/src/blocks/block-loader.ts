@@ -257,7 +257,7 @@ function firstOf(run: Run<Pending>): Pending {
 }
 
 function keyOf(extent: Extent): string {
-  return `${extent.segmentId}/${extent.position}`;
+  return `${extent.segmentId}/${extent.position}+${extent.length}`;
 }
 
 function deferred<T>(): { promise: Promise<T>; resolve: (value: T) => void } {

@@ -1,5 +1,6 @@
 import type { Extent, OffsetRange } from '@kafscale/cluster';
 import { OperatingError } from '@kafscale/core';
+import type { BatchIndexes } from './batch-indexes.js';
 import type { HotIndex } from './hot-index.js';
 import { Gate } from '../gate.js';
 import { lastAtOrBefore, type RangeCache } from './range-cache.js';
@@ -42,6 +43,7 @@ export interface ExtentIndexOptions {
   readonly hot: HotIndex;
   readonly ranges: RangeCache;
   readonly source: ExtentSource;
+  readonly batchIndexes: BatchIndexes;
   readonly limits: {
     readonly extentsPerLookupMax: number;
     readonly lookupsInFlightMax: number;
@@ -70,6 +72,11 @@ export class ExtentIndex {
   constructor(options: ExtentIndexOptions) {
     this.#options = options;
     this.#gate = new Gate(options.limits.lookupsInFlightMax);
+  }
+
+  /** Whether its rows are handed out in parts, and an extent from elsewhere must be looked up. */
+  isDivided(extent: Extent): boolean {
+    return this.#options.batchIndexes.isDivided(extent);
   }
 
   /** What memory knows, without waiting. */
@@ -107,13 +114,13 @@ export class ExtentIndex {
   }
 
   /**
-   * Extents from the one that holds `offset` on, from the owner, kept for later. Empty if no row
-   * holds that offset. Equal lookups under way are one.
+   * Extents, or parts of large ones, from the one that holds `offset` on, from the owner, kept for
+   * later. Empty if no row holds that offset. Equal lookups under way are one.
    */
   async lookUp(partitionId: number, offset: number): Promise<readonly Extent[]> {
     const key = `${partitionId}:${offset}`;
     const underWay = this.#lookups.get(key);
-    if (underWay !== undefined) return underWay.result;
+    if (underWay !== undefined) return from(await underWay.result, offset);
     const lookup: Lookup = {
       partitionId,
       result: this.#gate.run(() => this.#ask(partitionId, offset)),
@@ -123,7 +130,7 @@ export class ExtentIndex {
     try {
       const extents = await lookup.result;
       if (!lookup.isStale) this.#options.ranges.insert(partitionId, extents);
-      return extents;
+      return from(extents, offset);
     } finally {
       if (this.#lookups.get(key) === lookup) this.#lookups.delete(key);
     }
@@ -183,7 +190,18 @@ export class ExtentIndex {
       }
       end = row.nextOffset;
     }
-    return rows;
+    return this.#divide(first, rows);
+  }
+
+  /**
+   * Large extents are handed out in parts. One footer is read at most: rows from the next large one on
+   * are the next lookup's, which comes when a reader gets there.
+   */
+  async #divide(first: Extent, rows: readonly Extent[]): Promise<readonly Extent[]> {
+    const { batchIndexes } = this.#options;
+    const nextLarge = rows.findIndex((row, index) => index > 0 && batchIndexes.isDivided(row));
+    const plain = rows.slice(1, nextLarge < 0 ? rows.length : nextLarge);
+    return [...(await batchIndexes.partsOf(first)), ...plain];
   }
 }
 

@@ -22,6 +22,9 @@ export type SearchResult =
   | { readonly kind: 'found'; readonly record: FoundRecord | null }
   | { readonly kind: 'failed'; readonly errorCode: number };
 
+/** Compaction replaces an extent a few times in its life, not while somebody looks for a record. */
+const replacementsMax = 3;
+
 /** A record by its timestamp: to the extent by the index, then to the batch, then to the record. */
 export class TimestampSearch {
   readonly #options: TimestampSearchOptions;
@@ -33,18 +36,26 @@ export class TimestampSearch {
   /** The first record, in offset order, at or after that time. */
   atOrAfter(head: PartitionHead, timestampMs: number, signal: AbortSignal): Promise<SearchResult> {
     return this.#guard(head, async () => {
-      const { coordinator } = this.#options;
+      const { coordinator, index } = this.#options;
       const first = await coordinator.findExtentByTimestamp(head.partitionId, timestampMs);
       const wish = { logStartOffset: head.logStartOffset, timestampMs };
+      const from = (offset: number): Promise<Extent | null> =>
+        this.#nextExtent(head, offset, timestampMs, signal);
       // Nearly always the first extent has the record. It may be below the log start, or its
       // producer may have claimed a greater timestamp than any of its records has: then on.
-      let extent = first;
+      let extent = first && index.isDivided(first) ? await from(first.baseOffset) : first;
+      let replacements = 0;
       while (extent !== null && extent.baseOffset < head.highWatermark && !signal.aborted) {
         const result = await this.#searchExtent(head, extent, (loaded) =>
           findRecordAtOrAfter(loaded, wish),
         );
+        if (result.kind === 'replaced' && replacements++ < replacementsMax) {
+          extent = await from(extent.baseOffset);
+          continue;
+        }
+        if (result.kind === 'replaced') return this.#failure(head, extent, 'replaced again');
         if (result.kind === 'failed' || result.record !== null) return result;
-        extent = await this.#nextExtent(head, extent.nextOffset, timestampMs, signal);
+        extent = await from(extent.nextOffset);
       }
       return { kind: 'found', record: null };
     });
@@ -54,41 +65,65 @@ export class TimestampSearch {
   ofMaxTimestamp(head: PartitionHead): Promise<SearchResult> {
     return this.#guard(head, async () => {
       const { coordinator } = this.#options;
-      const extent = await coordinator.findExtentOfMaxTimestamp(head.partitionId);
-      if (extent === null) return { kind: 'found', record: null };
-      return this.#searchExtent(head, extent, (loaded) =>
-        findRecordOfMaxTimestamp(loaded, head.logStartOffset),
-      );
+      for (let replacements = 0; ; replacements++) {
+        const row = await coordinator.findExtentOfMaxTimestamp(head.partitionId);
+        const extent = row && (await this.#partOfMaxTimestamp(head, row));
+        if (extent === null) return { kind: 'found', record: null };
+        const result = await this.#searchExtent(head, extent, (loaded) =>
+          findRecordOfMaxTimestamp(loaded, head.logStartOffset),
+        );
+        if (result.kind !== 'replaced') return result;
+        if (replacements === replacementsMax) {
+          return this.#failure(head, extent, 'replaced again');
+        }
+      }
     });
+  }
+
+  /** The first of its live parts that has the greatest timestamp of them; the row if it has no parts. */
+  async #partOfMaxTimestamp(head: PartitionHead, row: Extent): Promise<Extent | null> {
+    const { index } = this.#options;
+    if (!index.isDivided(row)) return row;
+    const start = Math.max(row.baseOffset, head.logStartOffset);
+    if (start >= row.nextOffset) return null;
+    const found = await index.lookUp(row.partitionId, start);
+    let best: Extent | null = null;
+    for (const part of found) {
+      if (part.baseOffset >= row.nextOffset) break;
+      if (best === null || part.maxTimestampMs > best.maxTimestampMs) best = part;
+    }
+    return best ?? row;
   }
 
   async #searchExtent(
     head: PartitionHead,
     extent: Extent,
     search: (loaded: LoadedExtent) => Promise<FoundRecord | null>,
-  ): Promise<SearchResult> {
-    const { loader, replica } = this.#options;
-    const { leaderEpoch, partitionId } = head;
+  ): Promise<SearchResult | { readonly kind: 'replaced' }> {
+    const { loader } = this.#options;
+    const { leaderEpoch } = head;
     const loading = { arrival: 0, leaderEpoch, loadClass: 'catchUp' } as const;
-    let result = await loader.load({ extent, ...loading });
-    if (result.kind === 'gone' && !loader.isBad(extent)) {
-      const replacement = await this.#replacement(extent);
-      if (replacement === null) loader.reportLost(extent, result.reason);
-      else result = await loader.load({ extent: replacement, ...loading });
-    }
+    const result = await loader.load({ extent, ...loading });
     if (result.kind === 'loaded') return { kind: 'found', record: await search(result.loaded) };
-    const failure = { kind: 'storage', reason: result.reason } as const;
-    const at = { partitionId, offset: extent.nextOffset - 1 };
-    return { kind: 'failed', errorCode: readFailureCode(replica, at, failure) };
+    if (result.kind === 'gone' && !loader.isBad(extent)) {
+      if (await this.#isReplaced(extent)) return { kind: 'replaced' };
+      loader.reportLost(extent, result.reason);
+    }
+    return this.#failure(head, extent, result.reason);
   }
 
-  /** The object is gone: what the index names by now, or null if it still names that object. */
-  async #replacement(gone: Extent): Promise<Extent | null> {
+  #failure({ partitionId }: PartitionHead, extent: Extent, reason: string): SearchResult {
+    const failure = { kind: 'storage', reason } as const;
+    const at = { partitionId, offset: extent.nextOffset - 1 };
+    return { kind: 'failed', errorCode: readFailureCode(this.#options.replica, at, failure) };
+  }
+
+  /** The object is gone: whether the index names another one by now. */
+  async #isReplaced(gone: Extent): Promise<boolean> {
     const { index } = this.#options;
     index.invalidate(gone.partitionId);
     const [now] = await index.lookUp(gone.partitionId, gone.baseOffset);
-    const isSame = now?.segmentId === gone.segmentId && now.position === gone.position;
-    return now === undefined || isSame ? null : now;
+    return now !== undefined && now.segmentId !== gone.segmentId;
   }
 
   /** The next extent from `offset` on whose row claims such a timestamp. */
