@@ -15,8 +15,3 @@ afterEach(async () => {
 export async function until(condition: () => boolean): Promise<void> {
   while (!condition()) await new Promise((resolve) => setTimeout(resolve, 2));
 }
-
-/** Lets the event loop go round once: what was appended in one turn is sealed at its end. */
-export function turn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
-}

@@ -165,6 +165,21 @@ class CoordinatorSlot implements CoordinatorService {
     this.#now.findExtentOfMaxTimestamp(partitionId);
 }
 
+interface Gate {
+  readonly promise: Promise<void>;
+  open(): void;
+}
+
+const openGate: Gate = { promise: Promise.resolve(), open: () => {} };
+
+function newGate(): Gate {
+  let open = (): void => {};
+  const promise = new Promise<void>((resolve) => {
+    open = resolve;
+  });
+  return { promise, open: () => open() };
+}
+
 export interface IngestNodeOptions {
   readonly flushInFlightMax?: number;
   readonly heartbeatMs?: number;
@@ -178,11 +193,14 @@ export class IngestNode {
   readonly clock = new ShiftedClock();
   readonly membership: ClusterMembership;
   readonly ingest: Ingest;
+  /** Segments are opened as if it were so much earlier: they are that much older at their commit. */
+  bornEarlierMs = 0;
   sealed = 0;
   uploaded = 0;
   uploadsFailed = 0;
   readonly #replica: FeedReplica;
   readonly #fenced: number[] = [];
+  #heartbeatGate: Gate = openGate;
   #closed = false;
 
   constructor(cluster: Cluster, options: IngestNodeOptions) {
@@ -196,7 +214,14 @@ export class IngestNode {
       log: noRpcLog,
     });
     this.membership = new ClusterMembership({
-      coordinator: slot,
+      coordinator: {
+        register: (registration) => slot.register(registration),
+        deregister: (nodeId, instanceId) => slot.deregister(nodeId, instanceId),
+        heartbeat: async (nodeId, instanceId) => {
+          await this.#heartbeatGate.promise;
+          return slot.heartbeat(nodeId, instanceId);
+        },
+      },
       registration: { roles: ['ingest'], zone: 'a', internalUrl: '', advertised: null },
       clock: this.clock,
       log: noRpcLog,
@@ -213,10 +238,11 @@ export class IngestNode {
         nodeId: this.membership.nodeId,
         incarnation: this.membership.view.incarnation,
       }),
-      databaseNowMs: () => this.membership.databaseNowMs(),
+      databaseNowMs: () => this.membership.databaseNowMs() - this.bornEarlierMs,
       storeUrl: this.storePath.url,
       storeOptions: {},
-      flushIntervalMs: 0,
+      // Not 0: then small segments would not overlap, and what is tested here is that they do.
+      flushIntervalMs: 2,
       flushInFlightMax: options.flushInFlightMax ?? 64,
       segmentBytes: limits.segmentBytes,
       bytesInFlightMax: options.bytesInFlightMax ?? limits.ingestBytesInFlightMax,
@@ -240,6 +266,16 @@ export class IngestNode {
     return new KafkaConnection(this.ingest);
   }
 
+  /** As a process that stands still: what it knows of time and of its id stays as it is. */
+  stopHeartbeats(): void {
+    this.#heartbeatGate = newGate();
+  }
+
+  resumeHeartbeats(): void {
+    this.#heartbeatGate.open();
+    this.#heartbeatGate = openGate;
+  }
+
   /** Node ids under which it was declared dead. */
   get fencedNodeIds(): readonly number[] {
     return this.#fenced;
@@ -250,6 +286,7 @@ export class IngestNode {
     this.#closed = true;
     this.storePath.heal();
     this.commits.release();
+    this.resumeHeartbeats();
     await this.ingest.close();
     this.#replica.close();
     await this.membership.close();

@@ -172,6 +172,58 @@ describe('decideCommit against a model of one Kafka leader that takes one batch 
   });
 });
 
+describe('a segment that is refused as a whole', () => {
+  const batchOf = (producerId: number, baseSequence: number): BatchCommit => ({
+    recordCount: 1,
+    firstTimestampMs: 1,
+    maxTimestampMs: 1,
+    producerId,
+    producerEpoch: 0,
+    baseSequence,
+    excluded: false,
+  });
+  const segment = (segmentId: string, batches: BatchCommit[], born = birthMs): SegmentCommit => ({
+    segmentId,
+    nodeId: 1,
+    incarnation: 1,
+    birthMs: born,
+    sizeBytes: 100,
+    extents: [{ partitionId: 1, position: 0, length: 10, batches }],
+  });
+  const second = segment('b', [batchOf(5, 4), batchOf(6, 0), batchOf(-1, -1)]);
+
+  // Partition 1 may lack the state of both producers: by their sequences all of it would be taken.
+  it.each([
+    ['tooOld', segment('a', [batchOf(5, 3)], birthMs - 60_000)],
+    ['fenced', { ...segment('a', [batchOf(5, 3)]), nodeId: 2 }],
+    ['fenced', { ...segment('a', [batchOf(5, 3)]), incarnation: 2 }],
+  ])('%s takes its producers with it in the segments behind it', (kind, first) => {
+    const { answers, extents } = decideCommit(stateOf(new Map([[1, 9]])), [first, second]);
+    expect(answers[0]).toEqual({ kind });
+    expect(answers[1]).toMatchObject({
+      extents: [[{ errorCode: 56 }, { errorCode: 0, baseOffset: 0 }, { baseOffset: 1 }]],
+    });
+    expect(extents.map(({ extent: row }) => row.skippedBatches)).toEqual([[0]]);
+  });
+
+  it('takes nothing with it on other partitions, or that came before it', () => {
+    const other = { ...second.extents[0]!, partitionId: 2 };
+    const elsewhere = { ...segment('b', []), extents: [other] };
+    const old = segment('a', [batchOf(5, 5)], birthMs - 60_000);
+    const state = stateOf(
+      new Map([
+        [1, 9],
+        [2, 9],
+      ]),
+    );
+    const { answers } = decideCommit(state, [segment('c', [batchOf(5, 4)]), old, elsewhere]);
+    expect(answers[0]).toMatchObject({ extents: [[{ errorCode: 0 }]] });
+    expect(answers[2]).toMatchObject({
+      extents: [[{ errorCode: 0 }, { errorCode: 0 }, { errorCode: 0 }]],
+    });
+  });
+});
+
 /** Index rows tile the new offsets, and name exactly the batches that were not written. */
 function checkIndex(
   state: CommitState,

@@ -6,6 +6,7 @@
  * - Manual assignments: INVALID_REPLICA_ASSIGNMENT, there are no replicas to assign.
  * - A config that has no meaning here, or a value that can't be honoured: INVALID_CONFIG.
  * - A name twice in one request: INVALID_REQUEST for that name (Kafka's ReplicationControlManager).
+ * - While nobody owns the shard: NOT_CONTROLLER, which clients try again.
  * - Answered after the topic is committed and in the feed.
  */
 import { createTopicsRequest, createTopicsResponse, errorCodes, zeroUuid } from '@kafscale/codec';
@@ -52,9 +53,9 @@ async function answerTopic(
   const { name } = creatable;
   const partitionCount =
     creatable.numPartitions === -1 ? options.partitionsDefault : creatable.numPartitions;
-  const { configs, complaint } = judge(options, creatable, partitionCount);
-  if (complaint !== null) return refusal(name, ...complaint);
   try {
+    const { configs, complaint } = judge(options, creatable, partitionCount);
+    if (complaint !== null) return refusal(name, ...complaint);
     const topicId = validateOnly
       ? zeroUuid
       : (await options.topics.create({ name, partitionCount, configs })).topicId;

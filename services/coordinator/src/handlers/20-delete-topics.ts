@@ -2,6 +2,7 @@
  * DeleteTopics (key 20), versions 1 to 6; since v6 by name or by id.
  *
  * Unknown name: UNKNOWN_TOPIC_OR_PARTITION; unknown id: UNKNOWN_TOPIC_ID; both given: INVALID_REQUEST.
+ * While nobody owns the shard: NOT_CONTROLLER, which clients try again.
  * The topic is gone, for every front, when the answer leaves. Its id is never used again.
  */
 import { deleteTopicsRequest, deleteTopicsResponse, errorCodes, zeroUuid } from '@kafscale/codec';
@@ -38,13 +39,13 @@ async function answerTopic(topics: TopicAdmin, { name, topicId }: Question): Pro
   if (byName && topicId !== zeroUuid) {
     return answer(errorCodes.INVALID_REQUEST, 'Topic name and id can not both be specified.');
   }
-  const topic = byName ? topics.byName(name) : topics.byId(topicId);
-  if (topic === undefined) {
-    return byName
-      ? answer(errorCodes.UNKNOWN_TOPIC_OR_PARTITION, 'This topic does not exist.')
-      : answer(errorCodes.UNKNOWN_TOPIC_ID, 'This topic id does not exist.');
-  }
   try {
+    const topic = byName ? topics.byName(name) : topics.byId(topicId);
+    if (topic === undefined) {
+      return byName
+        ? answer(errorCodes.UNKNOWN_TOPIC_OR_PARTITION, 'This topic does not exist.')
+        : answer(errorCodes.UNKNOWN_TOPIC_ID, 'This topic id does not exist.');
+    }
     await topics.delete(topic.topicId);
     return { name: topic.name, topicId: topic.topicId, errorCode: 0, errorMessage: null };
   } catch (error) {

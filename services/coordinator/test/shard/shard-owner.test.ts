@@ -56,16 +56,16 @@ describe('a commit', () => {
   it('of two busy nodes without a pause does not keep topics from being created', async () => {
     const process = await OwnerProcess.start(await database());
     const partitionId = await process.createTopic('events');
-    let busy = true;
+    const stop = new AbortController();
     const nodes = [1, 2].map(async () => {
-      while (busy) await process.append(partitionId);
+      while (!stop.signal.aborted) await process.append(partitionId);
     });
     while (process.transactions.length < 5) await new Promise((resolve) => setTimeout(resolve, 1));
     const before = process.transactions.length;
     await process.createTopic('other');
     expect(process.transactions.length - before).toBeLessThan(20);
     await process.owner.idle();
-    busy = false;
+    stop.abort();
     await Promise.all(nodes);
   });
 

@@ -169,14 +169,17 @@ export class OwnerProcess {
   }
 
   #losing(store: MetadataStore): MetadataStore {
-    const process = this;
+    const isLost = (): boolean => {
+      if (this.answersToLose === 0) return false;
+      this.answersToLose -= 1;
+      return true;
+    };
     return new Proxy(store, {
       get(target, name) {
         if (name === 'commitSegments') {
           const commit: MetadataStore['commitSegments'] = async (lease, segments) => {
             const result = await target.commitSegments(lease, segments);
-            if (process.answersToLose === 0) return result;
-            process.answersToLose -= 1;
+            if (!isLost()) return result;
             throw new OperatingError('METADATA_UNAVAILABLE', 'the connection was lost', {
               retriable: true,
               outcome: 'unknown',

@@ -37,6 +37,8 @@ class CommitDecider {
   readonly #appenders = new Map<number, PartitionAppender>();
   readonly #segments: DecidedSegment[] = [];
   readonly #extents: DecidedExtent[] = [];
+  /** Producers, by partition, of the segments of this call that were refused as a whole. */
+  readonly #lostProducers = new Map<number, Set<number>>();
 
   constructor(state: CommitState) {
     this.#state = state;
@@ -67,9 +69,9 @@ class CommitDecider {
   #decideNewSegment(segment: SegmentCommit): SegmentAnswer {
     const { databaseTimeMs, commitAgeMsMax, incarnation, liveNodeIds } = this.#state;
     // Neither is stored: age only grows, and a node that was declared dead never comes back.
-    if (databaseTimeMs - segment.birthMs > commitAgeMsMax) return { kind: 'tooOld' };
+    if (databaseTimeMs - segment.birthMs > commitAgeMsMax) return this.#lose(segment, 'tooOld');
     if (segment.incarnation !== incarnation || !liveNodeIds.has(segment.nodeId)) {
-      return { kind: 'fenced' };
+      return this.#lose(segment, 'fenced');
     }
     const extentsBefore = this.#extents.length;
     const answer: SegmentAnswer = {
@@ -79,6 +81,20 @@ class CommitDecider {
     const extentCount = this.#extents.length - extentsBefore;
     this.#segments.push({ segment, answer, extentCount });
     return answer;
+  }
+
+  /**
+   * Loss spreads forward, as it does in ingest between calls (design §4.5). A later segment of the same
+   * call may be young enough, or sealed after its node had registered anew. Where the partition takes
+   * any first sequence, a batch in it would be written, and the one that was lost here shut out.
+   */
+  #lose(segment: SegmentCommit, kind: 'tooOld' | 'fenced'): SegmentAnswer {
+    for (const { batches, partitionId } of segment.extents) {
+      const lost = this.#lostProducers.get(partitionId) ?? new Set();
+      for (const { producerId } of batches) if (producerId >= 0) lost.add(producerId);
+      this.#lostProducers.set(partitionId, lost);
+    }
+    return { kind };
   }
 
   #decideExtent(segment: SegmentCommit, extent: ExtentCommit): readonly BatchAnswer[] {
@@ -121,6 +137,9 @@ class CommitDecider {
   #refusalOf(appender: PartitionAppender, batch: BatchCommit): number | { baseOffset: number } {
     if (batch.excluded) return kafkaStorageError;
     if (batch.producerId < 0) return 0;
+    if (this.#lostProducers.get(appender.partitionId)?.has(batch.producerId) === true) {
+      return kafkaStorageError;
+    }
     const known = this.#producers.get({
       partitionId: appender.partitionId,
       producerId: batch.producerId,
