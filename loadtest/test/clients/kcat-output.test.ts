@@ -13,7 +13,10 @@ const printed = Buffer.concat([
 
 const records: ConsumedRecord[] = [
   {
-    ...{ topic: 'logs', partition: 3, offset: 17, key: Buffer.from('k\n') },
+    topic: 'logs',
+    partition: 3,
+    offset: 17,
+    key: Buffer.from('k\n'),
     value: Buffer.from([0x0a, 0x00, 0xff, 0x0a]),
     headers: [
       { name: 'a', value: Buffer.from('x=y') },
@@ -22,7 +25,11 @@ const records: ConsumedRecord[] = [
   },
   { topic: 'logs', partition: 0, offset: 18, key: null, value: null, headers: [] },
   {
-    ...{ topic: 'logs', partition: 0, offset: 19, key: Buffer.alloc(0), value: Buffer.alloc(0) },
+    topic: 'logs',
+    partition: 0,
+    offset: 19,
+    key: Buffer.alloc(0),
+    value: Buffer.alloc(0),
     headers: [{ name: 'name', value: Buffer.from('é') }],
   },
 ];

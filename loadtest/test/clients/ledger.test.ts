@@ -13,8 +13,14 @@ const record = (partition: number, text: string): TestRecord => ({
 
 const at = (offset: number, sent: TestRecord): ConsumedRecord => ({ ...sent, offset });
 
-const sent = [record(0, 'a'), record(1, 'b'), record(0, 'c'), record(0, 'd')];
-const [a, b, c, d] = [at(0, sent[0]!), at(0, sent[1]!), at(1, sent[2]!), at(2, sent[3]!)];
+const [sentA, sentB, sentC, sentD] = [
+  record(0, 'a'),
+  record(1, 'b'),
+  record(0, 'c'),
+  record(0, 'd'),
+] as const;
+const sent = [sentA, sentB, sentC, sentD];
+const [a, b, c, d] = [at(0, sentA), at(0, sentB), at(1, sentC), at(2, sentD)] as const;
 
 function ledgerOf(records: readonly TestRecord[]): Ledger {
   const ledger = new Ledger();
@@ -49,10 +55,10 @@ describe('Ledger', () => {
     ['lost', [a, d], 'logs[0]: offset 2 came where 1 was next'],
     ['out of order', [a, b, d, c], 'logs[0]: offset 2 came where 1 was next'],
     ['twice', [a, c, c, d], 'logs[0]: offset 1 was delivered twice'],
-    ['twice, under another offset', [a, at(1, sent[0]!)], 'offset 1: key'],
-    ['one too many', [a, c, d, at(3, sent[0]!)], 'logs[0]: offset 3 was never produced'],
+    ['twice, under another offset', [a, at(1, sentA)], 'offset 1: key'],
+    ['one too many', [a, c, d, at(3, sentA)], 'logs[0]: offset 3 was never produced'],
     ['of another partition', [at(0, record(2, 'a'))], 'logs[2]: offset 0 was never produced'],
-    ['swapped', [at(0, sent[2]!)], 'logs[0] offset 0: key'],
+    ['swapped', [at(0, sentC)], 'logs[0] offset 0: key'],
   ])('notices a record that is %s', (_, delivered, message) => {
     expect(() => ledgerOf(sent).deliver(delivered)).toThrow(message);
   });
@@ -72,7 +78,7 @@ describe('Ledger', () => {
   });
 
   it('tells null from empty', () => {
-    const ledger = ledgerOf([{ ...sent[0]!, key: Buffer.alloc(0), value: null }]);
+    const ledger = ledgerOf([{ ...sentA, key: Buffer.alloc(0), value: null }]);
     expect(() => ledger.deliver([{ ...a, key: null, value: null }])).toThrow(
       'key: <> came back as',
     );
