@@ -299,22 +299,27 @@ export { segmentIdFromKey, segmentKey, segmentsPrefix } from './segment/segment-
 
 // Index objects
 export {
+  indexClaimKey,
   indexClusterPrefix,
   indexEntryKey,
   indexLogPrefix,
   indexPartKey,
   indexPrefix,
+  parseIndexClaimKey,
   parseIndexKey,
 } from './index-objects/index-key.js';
 export type { IndexEntryKind, IndexKey, IndexLogId } from './index-objects/index-key.js';
 export {
+  decodeIndexClaim,
   decodeIndexEntry,
   decodeIndexPart,
+  encodeIndexClaim,
   encodeIndexEntry,
   encodeIndexPart,
 } from './index-objects/index-object.js';
 export type {
   EncodedIndexObject,
+  IndexClaim,
   IndexEntry,
   IndexPartReference,
 } from './index-objects/index-object.js';

@@ -12,7 +12,7 @@ export type {
   SmallMergeRequest,
   SwapResult,
 } from './compaction/types.js';
-export { startEmbeddedPostgres } from './embedded/index.js';
+export { findEmbeddedPostgres, startEmbeddedPostgres } from './embedded/index.js';
 export type {
   EmbeddedPostgres,
   EmbeddedPostgresLog,
@@ -31,6 +31,15 @@ export type { DeleteRecordsOutcome, DeleteRecordsWish } from './retention/delete
 export type { ProducerKey, ProducerPage } from './retention/expire-producers.js';
 export { openRetentionStore, RetentionStore } from './retention/retention-store.js';
 export type { RetentionWish, TrimmedPartition } from './retention/trim.js';
+export { MetadataAudit, openMetadataAudit } from './recovery/metadata-audit.js';
+export type {
+  AuditedExtent,
+  AuditedSegment,
+  AuditState,
+  CountFinding,
+  OffsetsFinding,
+} from './recovery/metadata-audit.js';
+export type { LocatedOffset } from './recovery/locate-offset.js';
 export { MetadataRestore, restoreMetadata } from './recovery/restore.js';
 export type { RestoreOptions } from './recovery/restore.js';
 export type { OffsetFinding } from './recovery/clamp-offsets.js';

@@ -20,6 +20,7 @@ export type IndexKey = IndexLogId & { readonly sequence: number } & (
 
 const digits = { incarnation: 10, shard: 5, sequence: 16 } as const;
 const clusterIdPattern = /^[A-Za-z0-9_-]{1,64}$/;
+const claimPattern = /^(?:.*\/)?v1\/index\/([A-Za-z0-9_-]{1,64})\/(\d{10})\/claim\.idx$/;
 const keyPattern =
   /^(?:.*\/)?v1\/index\/([A-Za-z0-9_-]{1,64})\/(\d{10})\/(\d{5})\/(log\/(\d{16})-(snapshot|manifest)|parts\/(\d{16})-([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}))\.idx$/;
 
@@ -46,7 +47,21 @@ export function indexPartKey(log: IndexLogId, sequence: number, partId: string):
   return `${indexLogPrefix(log)}parts/${padded(sequence, digits.sequence)}-${partId}.idx`;
 }
 
-/** Undefined when it is not the key of an index object. */
+/** Who took an incarnation. There is one per incarnation, and it stays. */
+export function indexClaimKey(clusterId: string, incarnation: number): string {
+  return `${indexClusterPrefix(clusterId)}${padded(incarnation, digits.incarnation)}/claim.idx`;
+}
+
+/** Undefined when it is not the key of a claim. */
+export function parseIndexClaimKey(
+  key: string,
+): Pick<IndexLogId, 'clusterId' | 'incarnation'> | undefined {
+  const match = claimPattern.exec(key);
+  if (match === null) return undefined;
+  return { clusterId: match[1] ?? '', incarnation: Number(match[2]) };
+}
+
+/** Undefined when it is not the key of an entry or a part. */
 export function parseIndexKey(key: string): IndexKey | undefined {
   const match = keyPattern.exec(key);
   if (match === null) return undefined;

@@ -12,7 +12,7 @@ import type { IndexRecords } from './index-records.js';
 const header = { bytes: 16, magic: 0, version: 4, kind: 6, bodyLength: 8, crc32c: 12 } as const;
 const magic = 0x4b494458; // "KIDX"
 const formatVersion = 1;
-const kinds = { snapshot: 1, manifest: 2, part: 3 } as const;
+const kinds = { snapshot: 1, manifest: 2, part: 3, claim: 4 } as const;
 
 const partMessage = message({
   name: 'IndexPart',
@@ -49,6 +49,24 @@ const entryMessage = message({
   },
 });
 
+const claimMessage = message({
+  name: 'IndexClaim',
+  versions: '0',
+  flexible: '0+',
+  fields: {
+    clusterId: schema.string(),
+    incarnation: schema.int32(),
+    claimedAtMs: schema.safeInt64(),
+    /** What it goes on from. */
+    fromIncarnation: schema.int32(),
+    fromShardId: schema.int32(),
+    fromSequence: schema.safeInt64(),
+  },
+});
+
+/** A recovery takes its incarnation with one, so that no other recovery can take the same. */
+export type IndexClaim = Decoded<typeof claimMessage>;
+
 /** What stands at one sequence of a log: a snapshot, or a manifest. Its records may go on in parts. */
 export type IndexEntry = Decoded<typeof entryMessage>;
 export type IndexPartReference = IndexEntry['parts'][number];
@@ -68,6 +86,15 @@ export function encodeIndexEntry(kind: IndexEntryKind, entry: IndexEntry): Encod
 
 export function encodeIndexPart(records: IndexRecords): EncodedIndexObject {
   return encodeObject(kinds.part, partMessage.encode(records, 0));
+}
+
+export function encodeIndexClaim(claim: IndexClaim): EncodedIndexObject {
+  return encodeObject(kinds.claim, claimMessage.encode(claim, 0));
+}
+
+/** Errors as {@link decodeIndexEntry}. */
+export function decodeIndexClaim(object: Buffer): IndexClaim {
+  return decodeBody(() => claimMessage.decode(bodyOf(object, kinds.claim), 0));
 }
 
 /**

@@ -32,8 +32,6 @@ export interface ClusterFiles {
 /** Makes the folder. Fails with DATA_DIR_NOT_WRITABLE or EMBEDDED_POSTGRES_VERSION. */
 export async function openDataDir(dataDir: string, majorVersion: number): Promise<ClusterFiles> {
   const path = await makeDataDir(dataDir);
-  const clusterDir = join(path, String(majorVersion));
-  const pgDataDir = join(clusterDir, 'data');
   const versions = (await readdir(path)).filter((name) => /^\d+$/.test(name));
   if (versions.length > 0 && !versions.includes(String(majorVersion))) {
     throw new OperatingError(
@@ -42,6 +40,12 @@ export async function openDataDir(dataDir: string, majorVersion: number): Promis
         `PostgreSQL ${majorVersion}: see docs on upgrading the embedded database`,
     );
   }
+  return clusterFilesIn(path, majorVersion);
+}
+
+export function clusterFilesIn(path: string, majorVersion: number): ClusterFiles {
+  const clusterDir = join(path, String(majorVersion));
+  const pgDataDir = join(clusterDir, 'data');
   return {
     dataDir: path,
     clusterDir,

@@ -1,13 +1,20 @@
+import { realpath } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { OperatingError, systemClock } from '@kafscale/core';
 import type { Clock } from '@kafscale/core';
 import { locateBinaries } from './binaries.js';
 import type { PostgresBinaries } from './binaries.js';
-import { initializeCluster, openDataDir, readSecret, readSettings } from './cluster-files.js';
+import {
+  clusterFilesIn,
+  initializeCluster,
+  openDataDir,
+  readSecret,
+  readSettings,
+} from './cluster-files.js';
 import { removeLeftovers, writeSettings } from './cluster-files.js';
 import type { ClusterFiles } from './cluster-files.js';
 import { launchPostmaster } from './launch.js';
-import { dataDirInUse } from './ownership.js';
+import { dataDirInUse, databaseUrl } from './ownership.js';
 import { findPostmaster, removeStalePidFile, stopPostmaster, waitUntilGone } from './postmaster.js';
 import type { Postmaster } from './postmaster.js';
 import { chooseRunAs } from './run-as.js';
@@ -37,6 +44,19 @@ export async function startEmbeddedPostgres(
     running.takenOver ? 'took over the embedded PostgreSQL' : 'started the embedded PostgreSQL',
   );
   return running;
+}
+
+/**
+ * The URL of the embedded server that runs in the folder, whoever owns it, or undefined. For
+ * commands that read beside it; makes and claims nothing.
+ */
+export async function findEmbeddedPostgres(dataDir: string): Promise<string | undefined> {
+  const path = await realpath(dataDir).catch(() => undefined);
+  if (path === undefined) return undefined;
+  const { majorVersion } = await locateBinaries();
+  const files = clusterFilesIn(path, majorVersion);
+  const found = await findPostmaster(files);
+  return found?.state === 'ready' ? databaseUrl(found.port, await readSecret(files)) : undefined;
 }
 
 interface StarterParts extends RunningPostgresParts {

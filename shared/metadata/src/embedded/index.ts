@@ -1,4 +1,4 @@
-export { startEmbeddedPostgres } from './embedded-postgres.js';
+export { findEmbeddedPostgres, startEmbeddedPostgres } from './embedded-postgres.js';
 export type {
   EmbeddedPostgres,
   EmbeddedPostgresLog,

@@ -11,8 +11,10 @@ import type { Findings } from './findings.js';
 /** What the last entry of the log says of the cluster. */
 export interface RestoredState {
   readonly clusterId: string;
-  /** Of the log; the new one is greater by 1. */
+  /** Of the log. */
   readonly incarnation: number;
+  /** The greatest that ever was; the new one is greater by 1. */
+  readonly incarnationMax: number;
   readonly shardId: number;
   readonly shardEpoch: number;
   readonly databaseTimeMs: number;
@@ -79,7 +81,7 @@ export async function finishRestore(sql: Sql, state: RestoredState): Promise<Res
   const clampedOffsets = await clampOffsets(sql);
   const unknown = await findUnknown(sql, state);
   return {
-    incarnation: state.incarnation + 1,
+    incarnation: state.incarnationMax + 1,
     producerIdsFrom,
     ...(await count(sql)),
     heads: await listHeads(sql),
@@ -134,16 +136,18 @@ async function beginIncarnation(
 ): Promise<void> {
   const gap = limits.recoveredIdsGapMin;
   const floor = producerIdsFrom - 1;
+  // One per incarnation that there has been: none of them gave out this epoch.
+  const epochs = state.incarnationMax + 1 - state.incarnation;
   await sql`
     INSERT INTO cluster (cluster_id, incarnation, producer_state_floor)
-    VALUES (${state.clusterId}, ${state.incarnation + 1}, ${floor})`;
+    VALUES (${state.clusterId}, ${state.incarnationMax + 1}, ${floor})`;
   await sql`INSERT INTO producer_ids (next_producer_id) VALUES (${producerIdsFrom})`;
   await sql`
     INSERT INTO shards (shard_id, epoch) VALUES (${state.shardId}, ${state.shardEpoch + gap})`;
   await sql`
     UPDATE topics SET shard_id = ${state.shardId} WHERE shard_id <> ${state.shardId}`;
   await sql`
-    UPDATE partitions SET shard_id = ${state.shardId}, leader_epoch = leader_epoch + 1,
+    UPDATE partitions SET shard_id = ${state.shardId}, leader_epoch = leader_epoch + ${epochs}::int,
       producer_state_floor = greatest(producer_state_floor, ${floor}::bigint)`;
   await sql`
     INSERT INTO leader_epochs (partition_id, leader_epoch, start_offset)
@@ -166,7 +170,7 @@ async function findUnknown(
 ): Promise<Pick<RestoreReport, 'cameAfter' | 'leftovers'>> {
   await sql`
     INSERT INTO unrecovered_segments (segment_id, size_bytes, incarnation)
-    SELECT o.segment_id, o.size_bytes, ${state.incarnation + 1}::int FROM present_segments o
+    SELECT o.segment_id, o.size_bytes, ${state.incarnationMax + 1}::int FROM present_segments o
     WHERE o.last_modified_ms >= ${Math.floor(state.cameAfterMs)}::bigint
       AND NOT EXISTS (SELECT FROM segments s WHERE s.segment_id = o.segment_id)`;
   const after = await sql<{ segment_id: string; size_bytes: number; last_modified_ms: number }[]>`

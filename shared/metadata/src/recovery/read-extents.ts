@@ -109,7 +109,7 @@ export async function* extentsCommittedSince(
       SELECT committed_at::text AS committed_at, segment_id FROM segments
       WHERE shard_id = ${shardId}
         AND committed_at >= to_timestamp(${databaseTimeMs}::float8 / 1000)
-        AND (committed_at, segment_id) > (${after.committed_at}::timestamptz, ${after.segment_id}::uuid)
+        AND (committed_at, segment_id) > (${after.committed_at}::text::timestamptz, ${after.segment_id}::uuid)
       ORDER BY committed_at, segment_id LIMIT ${segmentsPerPage}::int`;
     const last = segments[segments.length - 1];
     if (last === undefined) return;
