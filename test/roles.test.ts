@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { errorCodes, errorName } from '@kafscale/codec';
 import { Kafka, logLevel, Partitioners } from 'kafkajs';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { GroupMember } from './support/group-member.js';
 import { IdempotentProducer } from './support/idempotent-producer.js';
 import { createTopic, fetchOnce, listOffset, metadataOf } from './support/kafka-calls.js';
@@ -34,6 +34,10 @@ describe(title, () => {
     for (const connection of connections) connection.close();
     await cluster?.stop();
     await store?.stop();
+  });
+
+  afterEach(({ task }) => {
+    if (task.result?.state === 'fail') process.stderr.write(cluster.tails);
   });
 
   async function connect(port: number): Promise<KafkaConnection> {
