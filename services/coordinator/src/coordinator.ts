@@ -124,7 +124,14 @@ class CoordinatorProcess implements Coordinator {
     this.#background =
       options.background === undefined
         ? null
-        : new BackgroundWork({ ...options.background, store, owner, clock, log });
+        : new BackgroundWork({
+            ...options.background,
+            store,
+            owner,
+            clock,
+            log,
+            unwrittenForMs: () => this.#index?.unwrittenForMs ?? 0,
+          });
     this.#purge = new TopicPurge(
       store,
       () => this.#owner.lease,

@@ -36,6 +36,8 @@ interface BackgroundContext extends BackgroundOptions {
   readonly owner: ShardOwner;
   readonly clock: Clock;
   readonly log: CoordinatorLog;
+  /** See IndexWriter; 0 without one. */
+  readonly unwrittenForMs: () => number;
 }
 
 /** What the owner of a shard does when nobody asks: each part in its own time, none in a request. */

@@ -15,6 +15,11 @@ export interface GarbageCollectorOptions {
   readonly clock: Clock;
   readonly log: CoordinatorLog;
   readonly metrics: GarbageMetrics;
+  /**
+   * For how long there have been changes that the index in the bucket lacks. What became garbage
+   * since then is named by what a recovery would read: it waits until it is not. Infinity: all waits.
+   */
+  readonly unwrittenForMs: () => number;
   readonly waitMs?: number;
   readonly stepPauseMs?: number;
 }
@@ -89,7 +94,9 @@ export class GarbageCollector {
   }
 
   async #deleteDue(signal: AbortSignal): Promise<void> {
-    const request = { waitMs: this.#waitMs, segmentsMax: limits.garbageStepSegmentsMax };
+    const waitMs = Math.max(this.#waitMs, this.#options.unwrittenForMs());
+    if (waitMs === Infinity) return;
+    const request = { waitMs, segmentsMax: limits.garbageStepSegmentsMax };
     for (let lease = this.#lease; lease !== null && !signal.aborted; lease = this.#lease) {
       const due = await this.#store.findDue(lease.shardId, request);
       this.#options.metrics.waiting(this.#waiting.segments, this.#waiting.bytes, due.overdueMs);

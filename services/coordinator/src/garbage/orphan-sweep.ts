@@ -17,6 +17,11 @@ export interface OrphanSweepOptions {
   readonly clock: Clock;
   readonly log: CoordinatorLog;
   readonly metrics: GarbageMetrics;
+  /**
+   * Infinity: this process has not written the index in the bucket yet. It refuses to when the bucket
+   * is ahead of the metadata store (a restored backup): then objects without rows are no orphans.
+   */
+  readonly unwrittenForMs: () => number;
   readonly graceMs?: number;
   readonly intervalMs?: number;
   readonly pauseMs?: number;
@@ -59,6 +64,7 @@ export class OrphanSweep {
     if (lease.epoch !== this.#leaseEpoch) this.#dueMs = -Infinity;
     this.#leaseEpoch = lease.epoch;
     if (clock.monotonicMs() < this.#dueMs) return;
+    if (this.#options.unwrittenForMs() === Infinity) return;
     while (!signal.aborted && owner.holds()) {
       const state = await this.#store.loadOrphanSweep();
       this.#dueMs = clock.monotonicMs() + state.dueInMs;

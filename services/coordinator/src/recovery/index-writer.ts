@@ -74,6 +74,8 @@ export class IndexWriter {
   #subscription: FeedSubscription | null = null;
   #state: LogState | null = null;
   #changedAtMs: number | null = null;
+  /** On the monotonic clock: every change from before is in the bucket. */
+  #coveredMs = -Infinity;
   #loop: Promise<void> | null = null;
   #snapshot: Promise<void> | null = null;
   #wake: (() => void) | null = null;
@@ -108,6 +110,15 @@ export class IndexWriter {
 
   groupChanged(groupId: string): void {
     this.#tracker.groupChanged(groupId);
+  }
+
+  /**
+   * From when on there may be changes that the index in the bucket lacks, in ms before now; 0: it has
+   * all of them; Infinity: this process has not written to it yet. What became garbage since then
+   * would be missed by a recovery.
+   */
+  get unwrittenForMs(): number {
+    return this.#tracker.isClean ? 0 : this.#options.clock.monotonicMs() - this.#coveredMs;
   }
 
   /** Writes what is not written yet, for a limited time, while the shard is still owned. */
@@ -172,18 +183,21 @@ export class IndexWriter {
   }
 
   async #write(lease: Lease): Promise<void> {
-    const { metrics } = this.#options;
+    const { clock, metrics } = this.#options;
     const state = await this.#stateOf(lease);
+    const takenAtMs = clock.monotonicMs();
     if (state.last === null || !state.hasSnapshot) {
       // What changes while the snapshot is read is in the first manifest after it.
       this.#tracker.take();
       await this.#writeSnapshot(state, lease);
+      if (state.hasSnapshot) this.#coveredMs = takenAtMs;
       return;
     }
     const changes = this.#tracker.take();
     this.#changedAtMs = null;
     const target = this.#target(state, lease, state.last.sequence + 1);
     const written = await writeManifest(target, changes, state.last.databaseTimeMs, this.#digests);
+    this.#coveredMs = takenAtMs;
     if (written === null) return;
     state.last = { ...written.entry, parts: [], records: emptied(written.entry) };
     state.manifestBytes += written.sizeBytes;

@@ -140,6 +140,24 @@ describe('what is deleted', () => {
   });
 });
 
+it('what the index in the bucket still names waits until it does not', async () => {
+  const w = await world();
+  const { partitionIds, topicId } = await w.createTopic('events');
+  await w.write(...partitionIds);
+  await w.process.owner.delete(topicId);
+  await w.purge();
+  await w.collect();
+  await w.age(hourMs);
+  for (const unwrittenForMs of [Infinity, 2 * hourMs]) {
+    w.unwrittenForMs = unwrittenForMs;
+    await w.collect();
+    expect(await w.objects()).toHaveLength(1);
+  }
+  w.unwrittenForMs = hourMs / 2;
+  await w.collect();
+  expect(await w.objects()).toEqual([]);
+});
+
 describe('what goes wrong', () => {
   it('with the store is tried again later, and other objects do not wait for it', async () => {
     const w = await world();

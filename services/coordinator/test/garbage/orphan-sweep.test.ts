@@ -122,6 +122,18 @@ describe('an object that nobody can explain', () => {
 });
 
 describe('a sweep', () => {
+  it('waits until the index in the bucket is known not to be ahead of the database', async () => {
+    const { w, id } = await world();
+    const orphan = await w.upload([id], old());
+    w.ageObject(orphan.segmentId, 2 * hourMs);
+    w.unwrittenForMs = Infinity;
+    await w.sweepAll();
+    expect(await w.objects()).toHaveLength(1);
+    w.unwrittenForMs = hourMs;
+    await w.sweepAll();
+    expect(await w.objects()).toEqual([]);
+  });
+
   it('is made once a day, and costs no query in between', async () => {
     const { w } = await world();
     await w.sweepAll();

@@ -93,6 +93,8 @@ export class GarbageWorld extends RetentionWorld {
   readonly garbage: GarbageCollector;
   readonly sweep: OrphanSweep;
   readonly sabotage: Sabotage = {};
+  /** What the index in the bucket lacks. */
+  unwrittenForMs = 0;
   readonly #times: { graceMs?: number };
   readonly logged: { fields: object; message: string }[] = [];
 
@@ -112,6 +114,7 @@ export class GarbageWorld extends RetentionWorld {
       clock,
       log,
       metrics: this.garbageMetrics,
+      unwrittenForMs: () => this.unwrittenForMs,
     };
     this.garbage = new GarbageCollector({ ...shared, waitMs: hourMs / 4, stepPauseMs: 0 });
     this.sweep = new OrphanSweep({ ...shared, ...times, pauseMs: 0 });
