@@ -53,7 +53,10 @@ export class ServerProcess implements ServerControl {
       });
     }
     child.on('error', (error) => (this.#ended ||= error.message));
-    child.on('exit', (code, signal) => (this.#ended ||= `exit ${code ?? signal}`));
+    child.on('exit', (code, signal) => {
+      this.#ended ||= `exit ${code ?? signal}`;
+      this.#log.push(Buffer.from(`[the server has ended: ${this.#ended}]\n`));
+    });
     const deadline = performance.now() + startMsMax;
     while (!(await ready(started.toString()))) {
       if (this.#ended !== '')
