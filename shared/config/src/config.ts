@@ -63,6 +63,9 @@ export const configCommands = [
   'coordinator',
   'topic',
   'segment',
+  'recover',
+  'fsck',
+  'explain',
   'config',
 ] as const;
 export type ConfigCommand = (typeof configCommands)[number];

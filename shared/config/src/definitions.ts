@@ -23,7 +23,8 @@ export interface OptionDefinition<Value> {
 
 const roles = ['standalone', 'front', 'ingest', 'fetch', 'coordinator'] as const;
 const separateRoles = ['front', 'ingest', 'fetch', 'coordinator'] as const;
-const everywhere = [...roles, 'topic', 'segment', 'config'] as const;
+const storeCommands = ['recover', 'fsck', 'explain'] as const;
+const everywhere = [...roles, 'topic', 'segment', ...storeCommands, 'config'] as const;
 const KiB = 1024;
 const GiB = 2 ** 30;
 
@@ -91,7 +92,7 @@ export const optionDefinitions: { readonly [Key in ConfigKey]: OptionDefinition<
     defaultText: './data',
     placeholder: 'DIR',
     description: 'the folder of the embedded database and of the local object store',
-    commands: ['standalone', 'ingest', 'fetch', 'coordinator', 'segment'],
+    commands: ['standalone', 'ingest', 'fetch', 'coordinator', 'segment', ...storeCommands],
   },
   storeUrl: {
     schema: url(['file:', 's3:']),
@@ -99,7 +100,7 @@ export const optionDefinitions: { readonly [Key in ConfigKey]: OptionDefinition<
     defaultText: 'file:///… under the data dir',
     placeholder: 'URL',
     description: 'the object store: file:///DIR or s3://BUCKET/PREFIX',
-    commands: ['standalone', 'ingest', 'fetch', 'coordinator', 'segment'],
+    commands: ['standalone', 'ingest', 'fetch', 'coordinator', 'segment', ...storeCommands],
   },
   s3Endpoint: {
     schema: url(['http:', 'https:']),
@@ -107,7 +108,7 @@ export const optionDefinitions: { readonly [Key in ConfigKey]: OptionDefinition<
     defaultText: "AWS's",
     placeholder: 'URL',
     description: 'the endpoint of an S3-compatible store',
-    commands: ['standalone', 'ingest', 'fetch', 'coordinator', 'segment'],
+    commands: ['standalone', 'ingest', 'fetch', 'coordinator', 'segment', ...storeCommands],
   },
   s3Region: {
     schema: text,
@@ -115,14 +116,14 @@ export const optionDefinitions: { readonly [Key in ConfigKey]: OptionDefinition<
     defaultText: 'from the AWS environment',
     placeholder: 'REGION',
     description: 'the region of the bucket; credentials come from the usual AWS chain',
-    commands: ['standalone', 'ingest', 'fetch', 'coordinator', 'segment'],
+    commands: ['standalone', 'ingest', 'fetch', 'coordinator', 'segment', ...storeCommands],
   },
   s3PathStyle: {
     schema: flag,
     defaultValue: (config) => config.s3Endpoint !== undefined,
     defaultText: 'true with an endpoint',
     description: 'address the bucket in the path, not in the host name',
-    commands: ['standalone', 'ingest', 'fetch', 'coordinator', 'segment'],
+    commands: ['standalone', 'ingest', 'fetch', 'coordinator', 'segment', ...storeCommands],
   },
   metadataUrl: {
     schema: url(['postgres:', 'postgresql:']),
@@ -130,7 +131,7 @@ export const optionDefinitions: { readonly [Key in ConfigKey]: OptionDefinition<
     defaultText: 'an embedded PostgreSQL under the data dir',
     placeholder: 'URL',
     description: 'the metadata store: postgres://USER:PASSWORD@HOST:PORT/DATABASE',
-    commands: ['standalone', 'coordinator'],
+    commands: ['standalone', 'coordinator', ...storeCommands],
     secret: 'password',
   },
 

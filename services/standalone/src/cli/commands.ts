@@ -1,6 +1,9 @@
 import type { Command, ServiceName, ServiceRuns } from './command.js';
 import { serviceNames } from './command.js';
 import { configCommand } from './config-command.js';
+import { explainCommand } from './explain-command.js';
+import { fsckCommand } from './fsck-command.js';
+import { recoverCommand } from './recover-command.js';
 import { segmentDumpCommand } from './segment-dump-command.js';
 import { topicCommands } from './topic-commands.js';
 import { versionCommand } from './version-command.js';
@@ -27,6 +30,9 @@ export function allCommands(services: ServiceRuns): readonly Command[] {
     })),
     ...topicCommands,
     segmentDumpCommand,
+    explainCommand,
+    fsckCommand,
+    recoverCommand,
     configCommand,
     versionCommand,
   ];

@@ -1,9 +1,4 @@
-import {
-  encodeIndexClaim,
-  indexClaimKey,
-  segmentIdFromKey,
-  segmentsPrefix,
-} from '@kafscale/codec';
+import { encodeIndexClaim, indexClaimKey, segmentIdFromKey, segmentsPrefix } from '@kafscale/codec';
 import { isOperatingError, limits, OperatingError } from '@kafscale/core';
 import type { Clock } from '@kafscale/core';
 import { restoreMetadata } from '@kafscale/metadata';
