@@ -2,8 +2,8 @@ import { randomUUID } from 'node:crypto';
 import { apis } from '@kafscale/codec';
 import { ClusterMembership, FeedReplica } from '@kafscale/cluster';
 import type { CoordinatorService } from '@kafscale/cluster';
-import { createCoordinator } from '@kafscale/coordinator';
-import type { Coordinator } from '@kafscale/coordinator';
+import { createCoordinator, registerBackgroundMetrics } from '@kafscale/coordinator';
+import type { BackgroundOptions, BackgroundTimes, Coordinator } from '@kafscale/coordinator';
 import { limits, systemClock } from '@kafscale/core';
 import type { Clock } from '@kafscale/core';
 import { createFetchService } from '@kafscale/fetch';
@@ -12,6 +12,7 @@ import type { Ingest, IngestMetrics } from '@kafscale/ingest';
 import { openMetadataStore } from '@kafscale/metadata';
 import type { MetadataStore, MetadataStoreOptions } from '@kafscale/metadata';
 import { openObjectStore } from '@kafscale/storage';
+import { Metrics } from '@kafscale/telemetry';
 import postgres from 'postgres';
 import { cleanup } from './cleanup.js';
 import { CommitLink } from './commit-link.js';
@@ -42,22 +43,30 @@ export class Cluster {
   readonly slot = new CoordinatorSlot();
   readonly databaseUrl: string;
   readonly #storeOptions: Partial<MetadataStoreOptions>;
+  /** Of retention and garbage collection; null: there is none. */
+  readonly #backgroundTimes: BackgroundTimes | null;
   /** As in standalone: the lease stays with the data, so that a restart owns the shard at once. */
   readonly #instanceId = randomUUID();
   #store: MetadataStore | null = null;
   #admin: postgres.Sql | null = null;
 
-  private constructor(databaseUrl: string, storeOptions: Partial<MetadataStoreOptions>) {
+  private constructor(
+    databaseUrl: string,
+    storeOptions: Partial<MetadataStoreOptions>,
+    backgroundTimes: BackgroundTimes | null,
+  ) {
     this.databaseUrl = databaseUrl;
     this.#storeOptions = storeOptions;
+    this.#backgroundTimes = backgroundTimes;
   }
 
   /** `storeOptions.url` may lead to the database through a proxy. */
   static async start(
     databaseUrl: string,
     storeOptions: Partial<MetadataStoreOptions> = {},
+    backgroundTimes: BackgroundTimes | null = null,
   ): Promise<Cluster> {
-    const cluster = new Cluster(databaseUrl, storeOptions);
+    const cluster = new Cluster(databaseUrl, storeOptions, backgroundTimes);
     cleanup(() => cluster.folder.remove());
     cleanup(() => cluster.#stopCoordinator());
     cleanup(() => cluster.#admin?.end({ timeout: 1 }));
@@ -127,9 +136,17 @@ export class Cluster {
       clock: systemClock,
       log: silentLog,
       metrics: { commitTransaction: () => {}, leaseHeld: () => {} },
+      ...(this.#backgroundTimes !== null && {
+        background: this.#background(this.#backgroundTimes),
+      }),
     });
     this.slot.current = coordinator;
     await coordinator.start();
+  }
+
+  #background(times: BackgroundTimes): BackgroundOptions {
+    const metrics = registerBackgroundMetrics(new Metrics({ processMetrics: false }));
+    return { objectStore: openObjectStore(this.folder.url), metrics, times };
   }
 
   async #stopCoordinator(): Promise<void> {

@@ -139,6 +139,10 @@ async function readRecords(
   if (prepared.plan.plans.length === 0 && prepared.failures.size === 0) return;
   const bytesMax = responseBytesMax(context, wanted.request);
   const result = await reader.read(prepared, bytesMax, signal);
+  // A row that is gone was below a log start that had been told before the row was deleted. It may
+  // have been told after this request asked: who asks now hears of it, and says OUT_OF_RANGE.
+  const isRowGone = result.partitions.some(({ failure }) => failure?.kind === 'noRow');
+  if (isRowGone) await readIndex(context, signal);
   readers.setStarved(wanted.connectionId, result.starvedPartitionId);
   const byRead = new Map(wanted.partitions.map((partition) => [partition.read, partition]));
   for (const records of result.partitions) {
