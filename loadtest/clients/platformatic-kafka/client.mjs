@@ -18,13 +18,11 @@ function info() {
   const { version } = JSON.parse(readFileSync(`${home}/package.json`, 'utf8'));
   say({
     version,
-    // zstd needs a Node that has it (22.15).
     codecs: allowedCompressionsAlgorithms.filter(
       (codec) => compressionsAlgorithms[codec].available,
     ),
-    // Headers are a map by name, with buffers for values. Automatic commits are not waited for when
-    // the group rebalances.
-    features: { repeatedHeaders: false, nullHeaders: false, redelivers: 'at-rebalance' },
+    // Automatic commits are not waited for when the group rebalances.
+    features: { redelivers: 'at-rebalance' },
   });
 }
 
