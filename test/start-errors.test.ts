@@ -67,13 +67,15 @@ describe('a start that can not work ends with 1 and one line', () => {
   it('the data dir is in use by another live process, which goes on', async () => {
     const first = await Standalone.prepare();
     const server = await first.start();
-    const { code, stderr } = await run(['standalone'], { KAFSCALE_DATA_DIR: first.dataDir.path });
-    expectOneLine(stderr, new RegExp(`${first.dataDir.path}.* in use by .*${server.pid}`));
-    expect(code).toBe(1);
-    expect(server.hasExited).toBe(false);
-    await server.waitUntilReady();
-    expect(await server.stop()).toEqual({ code: 0, signal: null });
-    await first.remove(server);
+    try {
+      const { code, stderr } = await run(['standalone'], { KAFSCALE_DATA_DIR: first.dataDir.path });
+      expectOneLine(stderr, new RegExp(`${first.dataDir.path}.* in use by .*${server.pid}`));
+      expect(code).toBe(1);
+      await server.waitUntilReady();
+      expect(await server.stop()).toEqual({ code: 0, signal: null });
+    } finally {
+      await first.remove(server);
+    }
   });
 
   it('PostgreSQL can not be reached', async () => {
