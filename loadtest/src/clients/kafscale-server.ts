@@ -29,11 +29,9 @@ export async function startKafscale(partitions: number): Promise<CheckedServer> 
     ready: () => isReady(`http://127.0.0.1:${httpPort}/health/ready`),
     cleanExits: [0],
   });
-  const dispose = async (): Promise<void> => {
-    await server.shutDown();
-    await endOrphans(dataDir);
-    await rm(dataDir, { recursive: true, force: true, maxRetries: 5 });
-  };
+  // Once, whoever asks: the end of the checks and a signal may come together.
+  let disposing: Promise<void> | undefined;
+  const dispose = (): Promise<void> => (disposing ??= endAndDelete(server, dataDir));
   try {
     await server.start();
   } catch (error) {
@@ -65,6 +63,12 @@ async function isReady(url: string): Promise<boolean> {
   } catch {
     return false;
   }
+}
+
+async function endAndDelete(server: ServerProcess, dataDir: string): Promise<void> {
+  await server.shutDown();
+  await endOrphans(dataDir);
+  await rm(dataDir, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 });
 }
 
 /**

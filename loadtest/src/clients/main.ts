@@ -39,13 +39,23 @@ async function main(): Promise<void> {
   const options = readOptions();
   const [kind = '', name = ''] = options.positionals;
   const report = new Report(kind === 'program' ? name : kind);
-  const server = await startServer(options);
-  const giveUp = (reason: string): void => {
-    console.error(`FAILED: ${reason}\n${server.logTail()}`);
-    void server.dispose().finally(() => process.exit(1));
+  const starting = startServer(options);
+  const giveUp = async (reason: string): Promise<void> => {
+    console.error(`FAILED: ${reason}`);
+    // One that is still starting is waited for: half a server would leave its database running.
+    const server = await starting.catch(() => undefined);
+    console.error(server?.logTail() ?? '');
+    await server?.dispose();
+    process.exit(1);
   };
-  const limit = setTimeout(() => giveUp(`not done in ${wholeRunMsMax / 1000} s`), wholeRunMsMax);
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => giveUp(signal));
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.once(signal, () => void giveUp(signal));
+  }
+  const server = await starting;
+  const limit = setTimeout(
+    () => void giveUp(`not done in ${wholeRunMsMax / 1000} s`),
+    wholeRunMsMax,
+  );
   try {
     await check(options, server, report);
     console.log(report.summary(server.description));
