@@ -6,8 +6,7 @@ import { expect, it } from 'vitest';
 const root = resolve(dirname(fileURLToPath(import.meta.url)), '..');
 
 /** Names in the same form that are not our error codes. */
-const others =
-  /^(KAFSCALE_|AWS_|ERR_|HPE_|EAI_)|^(WHEN_REQUIRED)$/; // variables, and codes of Node and of libraries
+const others = /^(KAFSCALE_|AWS_|ERR_|HPE_|EAI_)|^(WHEN_REQUIRED)$/; // variables, and codes of Node and of libraries
 
 function codesInSources(): Set<string> {
   const codes = new Set<string>();

@@ -91,12 +91,7 @@ export class GroupServer {
 
   constructor(store: MetadataStore, lease: Lease, settings: Partial<GroupSettings> = {}) {
     this.store = store;
-    const server = this;
-    this.ownership = {
-      lease,
-      held: true,
-      holds: () => server.ownership.held,
-    };
+    this.ownership = { lease, held: true, holds: () => this.ownership.held };
     this.manager = new GroupManager({
       store,
       ownership: this.ownership,
@@ -132,9 +127,9 @@ export class GroupServer {
     context: Partial<RequestContext> = {},
   ): Promise<ResponseOf<Name>> {
     const [requestMessage, responseMessage] = messages[name];
-    const encode = requestMessage.encode as (value: object, version: number) => Uint8Array[];
+    const encoder: { encode(value: object, version: number): Uint8Array[] } = requestMessage;
     const api = this.#apis.get(requestMessage.apiKey)!;
-    const body = Buffer.concat(encode(request, version));
+    const body = Buffer.concat(encoder.encode(request, version));
     const chunks = await api.answer(body, {
       apiVersion: version,
       clientId: 'client',

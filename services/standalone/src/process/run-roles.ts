@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { checkInternalListener } from '@kafscale/config';
 import { limits } from '@kafscale/core';
 import { createLogger } from '@kafscale/telemetry';
@@ -32,7 +33,11 @@ export async function runRoles(command: ServiceName, context: CommandContext): P
     log.info({ reason }, 'stopping');
     armWatchdog(log);
     if (started === null) await endStart(starting, closers, log);
-    else started.beginDrain();
+    else {
+      started.beginDrain();
+      // Long polls that it has ended are answered before the front aborts the rest.
+      await nextTurn();
+    }
   } finally {
     await closers.closeAll();
   }

@@ -1,5 +1,5 @@
 import { crc32c } from '@node-rs/crc32';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { crc32cCombine } from '../../src/checksum/crc32c-combine.js';
 

@@ -15,11 +15,14 @@ try {
   await sql`insert into kept values (1)`;
   const [row] = await sql`select count(*)::int as count from kept`;
   say({ pid: server.pid, takenOver: server.takenOver, count: row.count });
-  process.stdin.on('data', async () => {
+  process.stdin.once('data', () => {
+    void stop();
+  });
+  const stop = async () => {
     await sql.end();
     await server.stop();
     process.exit(0);
-  });
+  };
 } catch (error) {
   say({ code: error.code, message: error.message });
   process.exit(1);

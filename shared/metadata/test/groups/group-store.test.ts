@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { openGroupStore } from '../../src/index.js';
 import type { GroupStore, LeaseGrant, MetadataStore, StoredGroup } from '../../src/index.js';

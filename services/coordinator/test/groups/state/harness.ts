@@ -172,7 +172,7 @@ export class Harness {
   #wait<T>(): [number, Pending<T>] {
     const pending: Pending<T> = { answer: null };
     const waiter = this.#nextWaiter++;
-    this.#waiting.set(waiter, pending as Pending<unknown>);
+    this.#waiting.set(waiter, pending);
     return [waiter, pending];
   }
 

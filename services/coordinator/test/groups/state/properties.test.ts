@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { ClassicGroup } from '../../../src/groups/state/classic-group.js';
 import type { JoinAnswer, SyncAnswer } from '../../../src/groups/state/effects.js';
