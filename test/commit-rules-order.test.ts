@@ -136,6 +136,30 @@ describe('a segment whose upload fails for good, with later segments behind it',
     expect(texts.slice(1)).toEqual([`${producerId}/0/7`, `${producerId}/0/8`]);
   });
 
+  it('and what was on the wire when it was answered, on the same connection', async () => {
+    const w = await world();
+    await w.cluster.deleteTopic(topic);
+    await w.cluster.createTopic(topic); // takes any first sequence
+    const { node, producerId } = w;
+    const client = node.connect();
+    const append = (sequence: number, epoch = 0) =>
+      client.append(topic, batchOf({ producerId, sequence, epoch }));
+    node.storePath.break();
+    expect(await append(7)).toBe(-56);
+    node.storePath.heal();
+    // Sent before the client heard of it: nobody can tell by the time at which they arrive.
+    expect([await append(8), await append(9)]).toEqual([-56, -56]);
+    expect(await w.reader.texts(topic)).toEqual([]);
+    expect([await append(7), await append(8), await append(9)]).toEqual([0, 1, 2]);
+    node.storePath.break();
+    expect(await append(10)).toBe(-56);
+    node.storePath.heal();
+    // A producer that gave the batch up begins a new epoch; another connection retries from the first.
+    expect(await append(0, 1)).toBe(3);
+    expect(await append(1, 1)).toBe(4);
+    expect(await w.reader.texts(topic)).toHaveLength(5);
+  });
+
   it('a retry that arrives while the lost segments settle is not lost with them', async () => {
     const w = await world();
     const { client, sent } = await losing(w);

@@ -54,6 +54,7 @@ export const limits = {
   commitBackoffMsMin: 20,
   commitBackoffMsMax: 1_000,
   commitSegmentsPerTransactionMax: 32,
+  lostSequencesMax: 10_000,
   producerBatchesKept: 5, // ProducerStateEntry.NUM_BATCHES_TO_RETAIN
   recentSegmentsBytesMax: 64 * MiB,
 

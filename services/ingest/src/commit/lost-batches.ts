@@ -6,8 +6,8 @@ import type { OpenSegment, SegmentBatch } from '../segment/open-segment.js';
  * A producer has up to five batches in flight, and they may lie in several segments of this node.
  * When the segment of batch 1 is lost, batches 2 to 5 in later segments must be lost too: where the
  * partition has no state for the producer the commit may accept any first sequence, so batch 2 would
- * be written and batch 1 shut out for ever. A producer sends again only after it has been answered,
- * so what arrives after the answer is not concerned: only segments that already exist are.
+ * be written and batch 1 shut out for ever. Only segments that already exist are concerned: what
+ * arrives after the answer, and may have been sent before it, is the business of LostSequences.
  */
 export class LostBatches {
   /** Segments that hold batches to exclude, with the (partition, producer) pairs concerned. */

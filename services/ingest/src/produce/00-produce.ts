@@ -23,6 +23,7 @@ import type { KafkaReply, KafkaRequest, TopicState } from '@kafscale/cluster';
 import type { IngestLog, IngestMetrics } from '../observability.js';
 import type { SegmentPipeline } from '../segment/segment-pipeline.js';
 import type { ConnectionOrder } from './connection-order.js';
+import { LostSequences } from './lost-sequences.js';
 import { PendingProduce } from './pending-produce.js';
 import type { PartitionAnswer } from './pending-produce.js';
 
@@ -49,6 +50,7 @@ export class ProduceHandler {
   readonly #options: ProduceOptions;
   /** Filled anew for every batch; whoever keeps a field copies it. */
   readonly #header = emptyBatchHeader();
+  readonly #lost = new LostSequences();
 
   constructor(options: ProduceOptions) {
     this.#options = options;
@@ -60,7 +62,7 @@ export class ProduceHandler {
       return Promise.resolve({ kind: 'close', reason });
     }
     const produce = produceRequest.decode(request.body, request.apiVersion);
-    const pending = new PendingProduce(produce, request.apiVersion);
+    const pending = new PendingProduce(produce, request, this.#lost);
     this.#options.order.run(request.connectionId, () => {
       const refusal = refusalOfAll(produce);
       if (refusal !== errorCodes.NONE) {
@@ -68,7 +70,7 @@ export class ProduceHandler {
         pending.admitted();
         return undefined;
       }
-      return this.#admit(produce, pending, request.apiVersion);
+      return this.#admit(produce, pending, request);
     });
     return pending.reply;
   }
@@ -77,16 +79,16 @@ export class ProduceHandler {
   #admit(
     produce: ProduceRequest,
     pending: PendingProduce,
-    apiVersion: number,
+    { apiVersion, connectionId }: KafkaRequest,
   ): Promise<void> | undefined {
     const { budget, topics } = this.#options;
     const bytes = recordBytes(produce);
     const known = produce.topicData.every((topic) => topics.topicByName(topic.name) !== undefined);
     if (known && budget.tryTake(bytes)) {
-      this.#append({ produce, pending, apiVersion, bytes });
+      this.#append({ produce, pending, apiVersion, connectionId, bytes });
       return undefined;
     }
-    return this.#admitLater({ produce, pending, apiVersion, bytes }, known);
+    return this.#admitLater({ produce, pending, apiVersion, connectionId, bytes }, known);
   }
 
   async #admitLater(admission: Admission, known: boolean): Promise<void> {
@@ -116,7 +118,7 @@ export class ProduceHandler {
       for (const [partitionIndex, { records }] of data.partitionData.entries()) {
         const answer = pending.topics[topicIndex]?.partitions[partitionIndex];
         if (answer === undefined) continue;
-        const refusal = this.#appendPartition(topic, answer, records, admission.apiVersion);
+        const refusal = this.#appendPartition(topic, answer, records, admission);
         if (refusal === errorCodes.NONE) {
           appendedBytes += records?.length ?? 0;
           batches += 1;
@@ -136,7 +138,7 @@ export class ProduceHandler {
     topic: TopicState | undefined,
     answer: PartitionAnswer,
     records: Buffer | null,
-    apiVersion: number,
+    { apiVersion, connectionId }: Admission,
   ): number {
     const { clock, pipeline } = this.#options;
     const partition = topic?.partitions[answer.index];
@@ -159,6 +161,14 @@ export class ProduceHandler {
     );
     if (errorCode !== errorCodes.NONE) return errorCode;
     invariant(records !== null, 'valid records are there');
+    const header = this.#header;
+    if (this.#lost.followsLoss(connectionId, header, partition.partitionId)) {
+      return errorCodes.KAFKA_STORAGE_ERROR;
+    }
+    answer.partitionId = partition.partitionId;
+    answer.producerId = header.producerId;
+    answer.producerEpoch = header.producerEpoch;
+    answer.baseSequence = header.baseSequence;
     if (isLogAppendTime) answer.logAppendTimeMs = BigInt(nowMs);
     pipeline.append({
       target: {
@@ -179,6 +189,7 @@ interface Admission {
   readonly produce: ProduceRequest;
   readonly pending: PendingProduce;
   readonly apiVersion: number;
+  readonly connectionId: string;
   readonly bytes: number;
 }
 

@@ -1,12 +1,18 @@
 import { errorCodes, produceResponse } from '@kafscale/codec';
 import type { ProduceRequest } from '@kafscale/codec';
 import { invariant } from '@kafscale/core';
-import type { KafkaReply } from '@kafscale/cluster';
+import type { KafkaReply, KafkaRequest } from '@kafscale/cluster';
 import type { BatchListener, BatchOutcome } from '../segment/open-segment.js';
+import type { LostSequences } from './lost-sequences.js';
 
 /** The answer to one partition of a Produce request, as it comes in. */
 class PartitionAnswer implements BatchListener {
   readonly index: number;
+  // Of its batch, once that is appended: what LostSequences knows it by.
+  partitionId = -1;
+  producerId = -1;
+  producerEpoch = -1;
+  baseSequence = -1;
   errorCode = errorCodes.NONE as number;
   baseOffset = -1n;
   logAppendTimeMs = -1n;
@@ -19,6 +25,7 @@ class PartitionAnswer implements BatchListener {
   }
 
   settled(outcome: BatchOutcome): void {
+    if (isLoss(outcome)) this.#owner.partitionLost(this);
     if (outcome.kind === 'unknown') return this.#owner.partitionUnknown();
     this.logStartOffset = BigInt(outcome.logStartOffset);
     if (outcome.kind === 'written') this.baseOffset = BigInt(outcome.baseOffset);
@@ -36,11 +43,19 @@ export class PendingProduce {
   readonly reply: Promise<KafkaReply>;
   readonly #apiVersion: number;
   readonly #acks: number;
+  readonly #connectionId: string;
+  readonly #lost: LostSequences;
   #open: number;
   #resolve: (reply: KafkaReply) => void = () => undefined;
 
-  constructor(request: ProduceRequest, apiVersion: number) {
-    this.#apiVersion = apiVersion;
+  constructor(
+    request: ProduceRequest,
+    envelope: Pick<KafkaRequest, 'apiVersion' | 'connectionId'>,
+    lost: LostSequences,
+  ) {
+    this.#apiVersion = envelope.apiVersion;
+    this.#connectionId = envelope.connectionId;
+    this.#lost = lost;
     this.#acks = request.acks;
     this.reply = new Promise((resolve) => {
       this.#resolve = resolve;
@@ -78,6 +93,10 @@ export class PendingProduce {
     if (this.#open === 0 && this.#acks !== 0) this.#resolve(this.#encode());
   }
 
+  partitionLost(partition: PartitionAnswer): void {
+    this.#lost.add(this.#connectionId, partition);
+  }
+
   /** P4: nobody knows whether it was written, so the client must find out by itself. */
   partitionUnknown(): void {
     this.#resolve({ kind: 'close', reason: 'the outcome of a produce is unknown' });
@@ -106,3 +125,10 @@ export class PendingProduce {
 
 /** Kafka closes the connection when an acks=0 request fails: there is no other way to tell. */
 const closeUnanswerable: KafkaReply = { kind: 'close', reason: 'an acks=0 produce was refused' };
+
+/** The batch may be missing in the log, and its producer will send it again. */
+function isLoss(outcome: BatchOutcome): boolean {
+  if (outcome.kind !== 'refused') return outcome.kind === 'unknown';
+  const { errorCode } = outcome;
+  return errorCode === errorCodes.KAFKA_STORAGE_ERROR || errorCode === errorCodes.CORRUPT_MESSAGE;
+}
