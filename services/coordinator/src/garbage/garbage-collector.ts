@@ -1,5 +1,5 @@
 import { segmentKey } from '@kafscale/codec';
-import { limits, sleep } from '@kafscale/core';
+import { invariant, limits, sleep } from '@kafscale/core';
 import type { Clock } from '@kafscale/core';
 import { openGarbageStore } from '@kafscale/metadata';
 import type { GarbageStore, Lease, MetadataStore } from '@kafscale/metadata';
@@ -24,6 +24,16 @@ export interface GarbageCollectorOptions {
   readonly stepPauseMs?: number;
 }
 
+const { clockSkewMsMax, commitAgeMsMax, fetchWaitMsMax, garbageWaitMs } = limits;
+invariant(
+  garbageWaitMs > fetchWaitMsMax + limits.loadWaitMsMax + limits.storeOperationTimeoutMs,
+  'the wait is longer than the longest fetch',
+);
+invariant(
+  garbageWaitMs >= commitAgeMsMax + clockSkewMsMax,
+  'after the wait a commit can not be repeated any more',
+);
+
 /**
  * Deletes the objects of segments that no index row refers to: mark, wait, delete, forget. Every step
  * is found by what the rows say, so a process that dies between two of them is nobody's problem.
@@ -44,7 +54,7 @@ export class GarbageCollector {
   constructor(options: GarbageCollectorOptions) {
     this.#options = options;
     this.#store = openGarbageStore(options.store);
-    this.#waitMs = options.waitMs ?? limits.garbageWaitMs;
+    this.#waitMs = options.waitMs ?? garbageWaitMs;
     this.#stepPauseMs = options.stepPauseMs ?? limits.garbageStepPauseMs;
   }
 
@@ -148,7 +158,8 @@ export class GarbageCollector {
     const oldestMarkMs =
       this.#waiting.segments === 0 ? null : await this.#store.findOldestMarkMs(lease.shardId);
     this.#setDue(oldestMarkMs);
-    this.#options.metrics.waiting(this.#waiting.segments, this.#waiting.bytes, 0);
+    const overdueMs = Math.max(0, (oldestMarkMs ?? 0) - this.#waitMs);
+    this.#options.metrics.waiting(this.#waiting.segments, this.#waiting.bytes, overdueMs);
   }
 
   #setDue(oldestMarkMs: number | null): void {

@@ -1,5 +1,6 @@
+import { limits } from '@kafscale/core';
 import type { BrokerConfig } from '../handlers/32-describe-configs.js';
-import { configTypes } from './topic-configs.js';
+import { configTypes, topicConfigValue } from './topic-configs.js';
 
 /** The cluster's settings under the names that Kafka's tools know, for DescribeConfigs. */
 export function brokerConfigsOf(options: {
@@ -28,6 +29,24 @@ export function brokerConfigsOf(options: {
       documentation: 'How long the first rebalance of an empty group waits for more members.',
     },
     {
+      name: 'log.retention.bytes',
+      value: defaultTopicConfig('retention.bytes'),
+      type: configTypes.long,
+      documentation: 'How much of a partition is kept, where the topic does not say; -1: all.',
+    },
+    {
+      name: 'log.retention.check.interval.ms',
+      value: String(limits.retentionCheckIntervalMs),
+      type: configTypes.long,
+      documentation: 'How often it is checked which records must go.',
+    },
+    {
+      name: 'log.retention.ms',
+      value: defaultTopicConfig('retention.ms'),
+      type: configTypes.long,
+      documentation: 'How long records are kept, where the topic does not say.',
+    },
+    {
       name: 'message.max.bytes',
       value: String(options.messageBytesMax),
       type: configTypes.int,
@@ -39,5 +58,15 @@ export function brokerConfigsOf(options: {
       type: configTypes.int,
       documentation: 'Partitions of topics that are created without a number.',
     },
+    {
+      name: 'producer.id.expiration.ms',
+      value: String(limits.producerIdExpirationMs),
+      type: configTypes.int,
+      documentation: 'Idempotent producers that were silent for so long are forgotten.',
+    },
   ];
+}
+
+function defaultTopicConfig(name: string): string {
+  return topicConfigValue(new Map(), name);
 }

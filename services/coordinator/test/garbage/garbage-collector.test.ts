@@ -152,10 +152,12 @@ it('what the index in the bucket still names waits until it does not', async () 
     w.unwrittenForMs = unwrittenForMs;
     await w.collect();
     expect(await w.objects()).toHaveLength(1);
+    expect(w.garbageMetrics.overdueMs).toBeGreaterThanOrEqual(0.75 * hourMs);
   }
   w.unwrittenForMs = hourMs / 2;
   await w.collect();
   expect(await w.objects()).toEqual([]);
+  expect(w.garbageMetrics.overdueMs).toBe(0);
 });
 
 describe('what goes wrong', () => {

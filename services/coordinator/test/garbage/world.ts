@@ -20,6 +20,7 @@ const hourMs = 3_600_000;
 export class RecordedGarbageMetrics implements GarbageMetrics {
   segmentsWaiting = 0;
   bytesWaiting = 0;
+  overdueMs = 0;
   objectsDeleted = 0;
   failures = 0;
   segmentsRefused = 0;
@@ -27,9 +28,10 @@ export class RecordedGarbageMetrics implements GarbageMetrics {
   kept: Readonly<Record<KeptReason, number>> = { unrecognized: 0, incarnation: 0, node: 0 };
   sweeps = 0;
 
-  waiting(segments: number, bytes: number): void {
+  waiting(segments: number, bytes: number, overdueMs: number): void {
     this.segmentsWaiting = segments;
     this.bytesWaiting = bytes;
+    this.overdueMs = overdueMs;
   }
 
   deleted(objects: number): void {
