@@ -79,19 +79,25 @@ export class Compactor {
   }
 
   async #run(): Promise<void> {
-    const { clock, ownership } = this.#options;
+    const { ownership } = this.#options;
     const { signal } = this.#stop;
     while (!signal.aborted) {
       const { lease } = ownership;
       const isOwner = lease !== null && ownership.holds();
+      // A plan leaves out what is under way, so finding nothing then does not mean the end.
+      const isComplete = this.#underWay.size === 0;
       const plan = isOwner ? await this.#plan(lease) : null;
       if (signal.aborted) return;
       if (plan !== null && lease !== null) this.#start(lease, plan);
-      else if (this.#underWay.size === 0 && clock.monotonicMs() > this.#activeUntilMs) return;
+      else if (isComplete && !this.#isActive()) return;
       if (plan === null) await this.#rest();
       else if (this.#underWay.size >= this.#limits.jobsInFlightMax) await this.#oneDone();
       if (this.#failuresInARow > 0) await sleep(this.#backoffMs(), signal);
     }
+  }
+
+  #isActive(): boolean {
+    return this.#failuresInARow > 0 || this.#options.clock.monotonicMs() <= this.#activeUntilMs;
   }
 
   /** The next thing to merge; null: nothing now. */

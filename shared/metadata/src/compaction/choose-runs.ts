@@ -10,6 +10,7 @@ export interface RunRow {
 
 /** What retention can live with: a merged row goes as a whole. */
 export interface RunBounds {
+  readonly rowsMax: number;
   readonly bytesMax: number;
   /** Most that the records of one row may differ in age, by the maximum timestamps of its parts. */
   readonly spanMsMax: number;
@@ -75,6 +76,7 @@ function longestGrowingRun(rows: readonly RunRow[], from: number, bounds: RunBou
 class RunExtent {
   readonly #bounds: RunBounds;
   bytes = 0;
+  #rowCount = 0;
   #nextOffset = 0;
   #timestampMin = Infinity;
   #timestampMax = -Infinity;
@@ -88,6 +90,7 @@ class RunExtent {
     const oldest = Math.min(this.#timestampMin, row.maxTimestampMs);
     return (
       row.baseOffset === this.#nextOffset &&
+      this.#rowCount < this.#bounds.rowsMax &&
       this.bytes + row.length <= this.#bounds.bytesMax &&
       newest - oldest <= this.#bounds.spanMsMax
     );
@@ -95,6 +98,7 @@ class RunExtent {
 
   add(row: RunRow): void {
     this.bytes += row.length;
+    this.#rowCount += 1;
     this.#nextOffset = row.nextOffset;
     this.#timestampMax = Math.max(this.#timestampMax, row.maxTimestampMs);
     this.#timestampMin = Math.min(this.#timestampMin, row.maxTimestampMs);

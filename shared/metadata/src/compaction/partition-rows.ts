@@ -48,10 +48,11 @@ export class PartitionMerge {
    * Retention deletes whole rows, so a row must not hold much more than it may keep: a 24th of the
    * promised time (7 hours of 7 days) and of the promised bytes.
    */
-  bounds(bytesMax: number): RunBounds {
+  bounds({ bytesMax, rowsMax }: Pick<RunBounds, 'bytesMax' | 'rowsMax'>): RunBounds {
     const retentionMs = Number(this.#found.retention_ms ?? retentionMsDefault);
     const retentionBytes = Number(this.#found.retention_bytes ?? -1);
     return {
+      rowsMax,
       spanMsMax: retentionMs < 0 ? Infinity : Math.ceil(retentionMs / sharesOfRetention),
       bytesMax:
         retentionBytes < 0

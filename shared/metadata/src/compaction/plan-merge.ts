@@ -42,7 +42,10 @@ export async function planFreshMerge(
     const runs: MergeRun[] = [];
     for (const partition of found) {
       const merge = new PartitionMerge(partition);
-      const ranges = splitIntoRuns(merge.rows, merge.bounds(Infinity));
+      const ranges = splitIntoRuns(
+        merge.rows,
+        merge.bounds({ bytesMax: Infinity, rowsMax: Infinity }),
+      );
       for (const range of ranges) runs.push(merge.run(range));
     }
     // What is left out stays where it is, and is found again.
@@ -63,10 +66,13 @@ export async function planSmallMerge(
     const segments = new SegmentNumbers();
     const excluded = new Set(request.excludedSegmentIds);
     const runs: MergeRun[] = [];
-    const left = { bytes: request.bytesMax, rows: request.rowsMax, runs: request.runsMax };
+    const { bytesMax } = request;
+    // Each row may be in a segment of its own.
+    const rowsMax = Math.min(request.rowsMax, request.segmentsMax);
+    const left = { bytes: bytesMax, rows: request.rowsMax, runs: request.runsMax };
     for (const { segment_ids: segmentIds, ...partition } of found) {
       const merge = new PartitionMerge(partition);
-      for (const range of chooseGrowingRuns(merge.rows, merge.bounds(request.bytesMax))) {
+      for (const range of chooseGrowingRuns(merge.rows, merge.bounds({ bytesMax, rowsMax }))) {
         const ids = segmentIds.slice(range.from, range.to);
         const run = merge.run(range);
         if (ids.some((id) => excluded.has(id))) continue;
