@@ -30,6 +30,8 @@ export interface IndexWriterOptions {
   /** Between manifests, while there is change. */
   readonly intervalMs: number;
   readonly softwareVersion: string;
+  /** Default: limits.indexManifestsPerSnapshotMax. */
+  readonly manifestsPerSnapshotMax?: number;
   readonly clock: Clock;
   readonly log: CoordinatorLog;
   readonly metrics: IndexMetrics;
@@ -79,6 +81,7 @@ export class IndexWriter {
   #loop: Promise<void> | null = null;
   #snapshot: Promise<void> | null = null;
   #wake: (() => void) | null = null;
+  #lastStep: Promise<unknown> = Promise.resolve();
 
   constructor(options: IndexWriterOptions) {
     this.#options = options;
@@ -121,16 +124,28 @@ export class IndexWriter {
     return this.#tracker.isClean ? 0 : this.#options.clock.monotonicMs() - this.#coveredMs;
   }
 
+  /**
+   * Writes what is not written yet. false: it could not be, or the shard is not owned; it is tried
+   * again later. A snapshot that has begun beside it may take longer.
+   */
+  async flush(): Promise<boolean> {
+    if (this.#options.shard.lease === null) return false;
+    return this.#tracker.isClean || this.#step();
+  }
+
+  /** Waits for a snapshot that is being written. */
+  async snapshotWritten(): Promise<void> {
+    await this.#snapshot;
+  }
+
   /** Writes what is not written yet, for a limited time, while the shard is still owned. */
   async close(): Promise<void> {
     this.#stop.abort();
     this.#wake?.();
     await Promise.all([this.#loop, this.#snapshot]);
-    if (this.#options.shard.lease !== null && !this.#tracker.isClean) {
-      const late = new AbortController();
-      await Promise.race([this.#step(), sleep(limits.indexFlushMsMax, late.signal)]);
-      late.abort();
-    }
+    const late = new AbortController();
+    await Promise.race([this.flush(), sleep(limits.indexFlushMsMax, late.signal)]);
+    late.abort();
     this.#subscription?.close();
     this.#subscription = null;
   }
@@ -161,8 +176,15 @@ export class IndexWriter {
     }
   }
 
-  /** false: it must be tried again. Never rejects for what can happen to a correct program. */
-  async #step(): Promise<boolean> {
+  /** One at a time. false: it must be tried again. */
+  #step(): Promise<boolean> {
+    const step = this.#lastStep.then(() => this.#attempt());
+    this.#lastStep = step;
+    return step;
+  }
+
+  /** Never rejects for what can happen to a correct program. */
+  async #attempt(): Promise<boolean> {
     const { log, metrics, shard } = this.#options;
     const { lease } = shard;
     if (lease === null) return false;
@@ -203,7 +225,7 @@ export class IndexWriter {
     state.manifestBytes += written.sizeBytes;
     state.manifests += 1;
     metrics.entryWritten('manifest', written.sizeBytes);
-    if (this.#snapshot === null && isOutweighed(state)) {
+    if (this.#snapshot === null && this.#isOutweighed(state)) {
       this.#snapshot = this.#writeSnapshotBeside(state, lease).finally(() => {
         this.#snapshot = null;
       });
@@ -244,6 +266,14 @@ export class IndexWriter {
     const pruned = await pruneIndex(objects, { clusterId, shardId });
     const { sizeBytes } = written;
     log.info({ sequence, sizeBytes, pruned }, 'wrote a snapshot of the index to the bucket');
+  }
+
+  #isOutweighed({ manifestBytes, manifests, snapshotBytes }: LogState): boolean {
+    const { manifestsPerSnapshotMax = limits.indexManifestsPerSnapshotMax } = this.#options;
+    return (
+      manifests >= manifestsPerSnapshotMax ||
+      manifestBytes > Math.max(snapshotBytes, limits.indexSnapshotBytesMin)
+    );
   }
 
   #target(state: LogState, lease: Lease, sequence: number): EntryTarget {
@@ -310,13 +340,6 @@ export class IndexWriter {
       return;
     }
   }
-}
-
-function isOutweighed(state: LogState): boolean {
-  return (
-    state.manifests >= limits.indexManifestsPerSnapshotMax ||
-    state.manifestBytes > Math.max(state.snapshotBytes, limits.indexSnapshotBytesMin)
-  );
 }
 
 /** The entry is kept for its head only. */

@@ -1,0 +1,34 @@
+import type { ObjectStoreOptions } from '@kafscale/storage';
+
+const names = ['ENDPOINT', 'BUCKET', 'ACCESS_KEY', 'SECRET_KEY'].map(
+  (name) => `KAFSCALE_TEST_S3_${name}`,
+);
+const missing = names.filter((name) => (process.env[name] ?? '') === '');
+
+export const hasS3 = missing.length === 0;
+
+/** For suite titles; says what was left out and why. */
+export function s3Title(title: string): string {
+  return hasS3 ? title : `${title} — LEFT OUT: ${missing.join(', ')} not set`;
+}
+
+export function s3Endpoint(): string {
+  return process.env['KAFSCALE_TEST_S3_ENDPOINT'] ?? '';
+}
+
+/** A place in the test bucket that nobody else uses. */
+export function s3Url(): string {
+  const unique = `${process.pid}-${Math.random().toString(36).slice(2)}`;
+  return `s3://${process.env['KAFSCALE_TEST_S3_BUCKET']}/recovery-test/${unique}`;
+}
+
+export function s3Options(endpoint = s3Endpoint()): ObjectStoreOptions {
+  return {
+    endpoint,
+    pathStyle: true,
+    credentials: {
+      accessKeyId: process.env['KAFSCALE_TEST_S3_ACCESS_KEY'] ?? '',
+      secretAccessKey: process.env['KAFSCALE_TEST_S3_SECRET_KEY'] ?? '',
+    },
+  };
+}
