@@ -41,6 +41,7 @@ export async function startCoordinator(options: {
       storeOptions: objectStoreOptions(config),
       softwareVersion: `kafscale ${softwareVersion()}`,
       metrics: registerCompactionMetrics(metrics),
+      limits: { graceMs: config.compactionGraceMs },
     },
     index: {
       objectStore,

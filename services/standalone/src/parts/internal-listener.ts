@@ -4,7 +4,7 @@ import { limits } from '@kafscale/core';
 import { rpcEndpoint, startServer } from '@kafscale/rpc';
 import type { RpcLog, RpcService, WebSocketEndpoint } from '@kafscale/rpc';
 import type { Closers } from '../process/closers.js';
-import type { Parts } from './part-context.js';
+import type { Parts } from './parts.js';
 
 /** Opens the process to the others of its cluster; its URL, or '' when it has nothing to offer. */
 export async function startInternalListener(options: {

@@ -10,7 +10,7 @@ import type {
 import { NodeDirectory } from '@kafscale/front';
 import type { DirectoryNode, ServingRole } from '@kafscale/front';
 import type { RpcLog } from '@kafscale/rpc';
-import type { Parts } from './part-context.js';
+import type { Parts } from './parts.js';
 
 interface NeighboursOptions {
   /** The services of this process: called directly, and preferred to all others. */

@@ -2,12 +2,12 @@ import { invariant } from '@kafscale/core';
 import type { StoredGroup } from '@kafscale/metadata';
 import type {
   GroupEffect,
-  JoinRequest,
   LeaveRequest,
   MemberRequest,
   PersistTicket,
   SyncRequest,
 } from './effects.js';
+import type { JoinRequest } from './join-request.js';
 import { joinFailure, syncFailure } from './effects.js';
 import { expire } from './expire.js';
 import type { GroupSettings } from './group-core.js';

@@ -1,4 +1,4 @@
-import type { StoredGroup, StoredProtocol } from '@kafscale/metadata';
+import type { StoredGroup } from '@kafscale/metadata';
 import type { GroupState } from './group-state.js';
 import type { Member } from './member.js';
 
@@ -6,26 +6,6 @@ import type { Member } from './member.js';
  * What goes into the state machine and what comes out. A request that may wait carries a `waiter`, a
  * number that its answer names; the machine holds no callbacks and no promises.
  */
-
-export interface JoinRequest {
-  readonly waiter: number;
-  /** JoinGroup 4+ (KIP-394): an unknown dynamic member is told its id first. */
-  readonly knownMemberIdRequired: boolean;
-  /** JoinGroup 9+ (KIP-814): a static leader that rejoins a stable group may skip assigning. */
-  readonly assignmentSkippable: boolean;
-  /** Empty: the member has none yet. */
-  readonly memberId: string;
-  /** The id to use if the member has none; fresh for every request. */
-  readonly generatedMemberId: string;
-  readonly groupInstanceId: string | null;
-  readonly clientId: string;
-  readonly clientHost: string;
-  readonly sessionTimeoutMs: number;
-  readonly rebalanceTimeoutMs: number;
-  readonly protocolType: string;
-  readonly protocols: readonly StoredProtocol[];
-  readonly reason: string | null;
-}
 
 export interface JoinAnswer {
   readonly errorCode: number;

@@ -1,6 +1,7 @@
 import { errorCodes } from '@kafscale/codec';
 import { invariant } from '@kafscale/core';
-import type { JoinAnswer, JoinRequest } from './effects.js';
+import type { JoinAnswer } from './effects.js';
+import type { JoinRequest } from './join-request.js';
 import { joinFailure, syncFailure } from './effects.js';
 import type { GroupCore } from './group-core.js';
 import { groupStates } from './group-state.js';

@@ -1,6 +1,6 @@
 import { invariant } from '@kafscale/core';
 import type { StoredMember, StoredProtocol } from '@kafscale/metadata';
-import type { JoinRequest } from './effects.js';
+import type { JoinRequest } from './join-request.js';
 
 /** One member of a classic group (Kafka's ClassicGroupMember). */
 export interface Member {
