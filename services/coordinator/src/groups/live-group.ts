@@ -9,7 +9,6 @@ import type { ClassicGroup } from './state/classic-group.js';
 import type {
   GroupEffect,
   JoinAnswer,
-  JoinRequest,
   LeaveAnswer,
   LeaveRequest,
   MemberRequest,
@@ -17,6 +16,7 @@ import type {
   SyncAnswer,
   SyncRequest,
 } from './state/effects.js';
+import type { JoinRequest } from './state/join-request.js';
 import { Waiters } from './waiters.js';
 
 export interface LiveGroupHost {

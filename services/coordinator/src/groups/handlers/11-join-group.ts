@@ -17,7 +17,8 @@ import type { KafkaApi, RequestContext } from '../../handlers/kafka-api.js';
 import { kafkaApi } from '../../handlers/kafka-api.js';
 import { kafkaErrorCode } from '../group-errors.js';
 import type { GroupManager } from '../group-manager.js';
-import type { JoinAnswer, JoinRequest } from '../state/effects.js';
+import type { JoinAnswer } from '../state/effects.js';
+import type { JoinRequest } from '../state/join-request.js';
 import { joinFailure } from '../state/effects.js';
 import { copyBytes, isValidGroupId, kafkaClientHost } from './group-request.js';
 

@@ -2,11 +2,11 @@ import { ClassicGroup } from '../../../src/groups/state/classic-group.js';
 import type {
   GroupEffect,
   JoinAnswer,
-  JoinRequest,
   LeaveAnswer,
   LeavingMember,
   SyncAnswer,
 } from '../../../src/groups/state/effects.js';
+import type { JoinRequest } from '../../../src/groups/state/join-request.js';
 import type { GroupSettings } from '../../../src/groups/state/group-core.js';
 
 export const testSettings: GroupSettings = {
