@@ -34,6 +34,7 @@ export interface Config {
   readonly flushIntervalMs: number;
   readonly flushInFlightMax: number;
 
+  readonly compactionGraceMs: number;
   readonly indexIntervalMs: number;
   readonly autoCreateTopics: boolean;
   readonly numPartitions: number;

@@ -220,6 +220,13 @@ export const optionDefinitions: { readonly [Key in ConfigKey]: OptionDefinition<
     commands: ['standalone', 'ingest'],
   },
 
+  compactionGraceMs: {
+    schema: integer({ min: 0, max: 24 * 3_600_000 }),
+    defaultValue: () => limits.compactionGraceMs,
+    placeholder: 'MS',
+    description: 'segments of this age are merged into larger ones',
+    commands: ['standalone', 'coordinator'],
+  },
   indexIntervalMs: {
     schema: integer({ min: 100, max: 3_600_000 }),
     defaultValue: () => limits.indexManifestIntervalMs,
