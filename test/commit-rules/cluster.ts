@@ -159,6 +159,14 @@ export class Cluster {
 class CoordinatorSlot implements CoordinatorService {
   current: Coordinator | null = null;
 
+  /** The same coordinator, with commits on a way of their own. */
+  through(commits: Pick<CoordinatorService, 'commitSegments'>): CoordinatorService {
+    const slot = new CoordinatorSlot();
+    slot.current = this.current;
+    slot.commitSegments = (segments) => commits.commitSegments(segments);
+    return slot;
+  }
+
   get #now(): Coordinator {
     return this.current!;
   }
