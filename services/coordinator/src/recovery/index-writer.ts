@@ -32,6 +32,8 @@ export interface IndexWriterOptions {
   readonly softwareVersion: string;
   /** Default: limits.indexManifestsPerSnapshotMax. */
   readonly manifestsPerSnapshotMax?: number;
+  /** Default: limits.indexSlackMsMax. */
+  readonly slackMs?: number;
   readonly clock: Clock;
   readonly log: CoordinatorLog;
   readonly metrics: IndexMetrics;
@@ -277,10 +279,10 @@ export class IndexWriter {
   }
 
   #target(state: LogState, lease: Lease, sequence: number): EntryTarget {
-    const { shard, softwareVersion, store } = this.#options;
+    const { shard, slackMs = limits.indexSlackMsMax, softwareVersion, store } = this.#options;
     const { log } = state;
     const feedSequence = shard.feedPosition().sequence;
-    return { store, lease, log, sequence, feedSequence, softwareVersion };
+    return { store, lease, log, sequence, feedSequence, softwareVersion, slackMs };
   }
 
   async #stateOf(lease: Lease): Promise<LogState> {

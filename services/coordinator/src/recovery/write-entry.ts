@@ -1,5 +1,4 @@
 import type { IndexEntry, IndexEntryKind, IndexExtent } from '@kafscale/codec';
-import { limits } from '@kafscale/core';
 import { readShard } from '@kafscale/metadata';
 import type { Lease, MetadataStore, ShardSnapshot, ShardState } from '@kafscale/metadata';
 import type { Changes } from './change-tracker.js';
@@ -15,6 +14,8 @@ export interface EntryTarget {
   /** Of the feed, a moment before the state was read: the entry has at least what came until then. */
   readonly feedSequence: number;
   readonly softwareVersion: string;
+  /** Longer than a commit takes: one that was under way at the last entry has an earlier time. */
+  readonly slackMs: number;
 }
 
 export interface WrittenEntry {
@@ -53,7 +54,7 @@ export async function writeManifest(
 ): Promise<WrittenEntry | null> {
   return readShard(target.store, target.lease, async (shard) => {
     const builder = new EntryBuilder(target.log, target.sequence);
-    const sinceMs = lastDatabaseTimeMs - limits.indexSlackMsMax;
+    const sinceMs = lastDatabaseTimeMs - target.slackMs;
     if (changes.isUnknown) {
       await addUnseen(builder, shard, sinceMs);
     } else {

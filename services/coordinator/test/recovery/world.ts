@@ -81,6 +81,7 @@ export class RecoveryWorld {
       shardId: 0,
       intervalMs: 3_600_000, // the test says when
       softwareVersion: 'test',
+      slackMs: 0, // nothing is under way here while an entry is written
       manifestsPerSnapshotMax: parts.manifestsPerSnapshotMax,
       clock: systemClock,
       log: {
