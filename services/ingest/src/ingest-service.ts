@@ -62,6 +62,7 @@ export function createIngestService(options: IngestOptions): Ingest {
     flushIntervalMs: options.flushIntervalMs,
     flushInFlightMax: options.flushInFlightMax,
     flushOverlapBytesMin: limits.flushOverlapBytesMin,
+    flushGatherMsMax: limits.flushGatherMsMax,
     segmentBytes: options.segmentBytes,
     softwareVersion: options.softwareVersion,
     log,

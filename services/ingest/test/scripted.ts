@@ -45,6 +45,7 @@ export function scriptedPipeline(
     flushIntervalMs?: number;
     flushInFlightMax?: number;
     flushOverlapBytesMin?: number;
+    flushGatherMsMax?: number;
     segmentBytes?: number;
     commit?: (segments: readonly SegmentCommit[]) => Promise<readonly SegmentAnswer[]>;
   } = {},
@@ -89,6 +90,7 @@ export function scriptedPipeline(
     flushIntervalMs: options.flushIntervalMs ?? 0,
     flushInFlightMax: options.flushInFlightMax ?? 8,
     flushOverlapBytesMin: options.flushOverlapBytesMin ?? 0,
+    flushGatherMsMax: options.flushGatherMsMax ?? 0,
     segmentBytes: options.segmentBytes ?? 1024 * 1024,
     softwareVersion: 'test',
     log: silentLog,

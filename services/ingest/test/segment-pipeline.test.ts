@@ -46,6 +46,20 @@ describe('group commit', () => {
     expect(uploads).toHaveLength(2);
   });
 
+  it('gathers after an answer, for as much as was answered or until the time is up', async () => {
+    const { pipeline, uploads } = scriptedPipeline({ flushGatherMsMax: 60_000 });
+    const answered = send(pipeline, { value: Buffer.alloc(1_000) });
+    await turns();
+    uploads[0]?.succeed();
+    await answered.outcome;
+    send(pipeline, { value: Buffer.alloc(600) });
+    await turns();
+    expect(uploads).toHaveLength(1);
+    send(pipeline, { value: Buffer.alloc(600) });
+    await turns();
+    expect(uploads).toHaveLength(2);
+  });
+
   it('seals a full segment at once', async () => {
     const { pipeline, uploads } = scriptedPipeline({
       segmentBytes: 5_000,

@@ -94,7 +94,10 @@ describe.each([
         ),
       ),
     );
-    expect(links.filter((path) => path.startsWith(directory)).length).toBeLessThanOrEqual(256);
+    // A thread that writes keeps directories open as well; those are few.
+    const files = links.filter((path) => path.startsWith(join(directory, 'many', '/')));
+    expect(files.length).toBeGreaterThan(0);
+    expect(files.length).toBeLessThanOrEqual(256);
   });
 });
 

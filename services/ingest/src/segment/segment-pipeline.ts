@@ -28,6 +28,8 @@ export interface SegmentPipelineOptions {
   readonly flushInFlightMax: number;
   /** What an open segment must have to be sealed while others are under way. */
   readonly flushOverlapBytesMin: number;
+  /** How long to wait for what answered producers send next. */
+  readonly flushGatherMsMax: number;
   readonly segmentBytes: number;
   /** Name and version of the program, for the footer. */
   readonly softwareVersion: string;
@@ -126,10 +128,11 @@ export class SegmentPipeline {
    */
   #scheduleSeal(): void {
     if (!this.#mayOverlap()) return;
-    const sinceSettledMs = this.#options.clock.monotonicMs() - this.#settledAtMs;
+    const { clock, flushGatherMsMax } = this.#options;
+    const sinceSettledMs = clock.monotonicMs() - this.#settledAtMs;
     const gathers =
-      sinceSettledMs < limits.flushGatherMsMax && (this.#open?.bytes ?? 0) < this.#settledBytes;
-    if (gathers) this.#gatherTimer ??= setTimeout(() => this.#sealNow(), limits.flushGatherMsMax);
+      sinceSettledMs < flushGatherMsMax && (this.#open?.bytes ?? 0) < this.#settledBytes;
+    if (gathers) this.#gatherTimer ??= setTimeout(() => this.#sealNow(), flushGatherMsMax);
     else this.#sealImmediate ??= setImmediate(() => this.#sealNow());
   }
 
@@ -297,7 +300,7 @@ export class SegmentPipeline {
     invariant(finished?.segment === segment, 'segments settle in seal order');
     this.#lost.forget(segment.source);
     const nowMs = this.#options.clock.monotonicMs();
-    const isSameGroup = nowMs - this.#settledAtMs < limits.flushGatherMsMax / 2;
+    const isSameGroup = nowMs - this.#settledAtMs < this.#options.flushGatherMsMax / 2;
     this.#settledBytes = (isSameGroup ? this.#settledBytes : 0) + segment.source.bytes;
     this.#settledAtMs = nowMs;
     this.#options.onSettled(segment.source.bytes);
