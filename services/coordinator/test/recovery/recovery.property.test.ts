@@ -226,8 +226,8 @@ it('gives back what was there, whatever happened on the way', { timeout: 300_000
       // The manifests from an older snapshot on lead to the same state.
       if (await loseNewestSnapshot(objects)) {
         const another = await database();
-        const options = { objects, metadataUrl: another, dryRun: false, clock: systemClock };
-        expect((await recover(options)).damage).toEqual([]);
+        const again = { objects, metadataUrl: another, dryRun: false, clock: systemClock };
+        expect((await recover(again)).damage).toEqual([]);
         expect(await contentOf(another)).toEqual(await contentOf(world.url));
       }
       await world.crash();

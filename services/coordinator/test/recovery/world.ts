@@ -15,6 +15,7 @@ import {
 } from '@kafscale/codec';
 import { OperatingError, systemClock } from '@kafscale/core';
 import { openGroupStore } from '@kafscale/metadata';
+import type { GroupStore } from '@kafscale/metadata';
 import { openObjectStore } from '@kafscale/storage';
 import type { ObjectStore } from '@kafscale/storage';
 import { crc32c } from '@node-rs/crc32';
@@ -62,6 +63,7 @@ export class RecoveryWorld {
   readonly segments: Map<string, Buffer>;
   readonly warnings: string[] = [];
   faults: PutFault[] = [];
+  #groupStore: { readonly epoch: number; readonly store: GroupStore } | null = null;
   puts = 0;
 
   private constructor(parts: {
@@ -229,10 +231,8 @@ export class RecoveryWorld {
     committedOffset: bigint,
     metadata = '',
   ): Promise<void> {
-    const { owner, store } = this.process;
-    const groups = openGroupStore(store, owner.lease!, (id) => this.writer.groupChanged(id));
     const offset = { topicId, partitionIndex: 0, committedOffset, leaderEpoch: 0, metadata };
-    await groups.commitOffsets([{ groupId, offsets: [offset] }]);
+    await this.#groups().commitOffsets([{ groupId, offsets: [offset] }]);
   }
 
   /** What segment compaction does with the first `count` rows of a partition, object and index. */
@@ -283,6 +283,17 @@ export class RecoveryWorld {
 
   indexKeys(): Promise<string[]> {
     return keysUnder(this.objects, 'v1/index/');
+  }
+
+  /** One per epoch: its sequence orders what it writes. */
+  #groups(): GroupStore {
+    const lease = this.process.owner.lease!;
+    if (this.#groupStore?.epoch !== lease.epoch) {
+      const onWritten = (groupId: string): void => this.writer.groupChanged(groupId);
+      const store = openGroupStore(this.process.store, lease, onWritten);
+      this.#groupStore = { epoch: lease.epoch, store };
+    }
+    return this.#groupStore.store;
   }
 
   #placeOf(partitionId: number): { topicId: string; partitionIndex: number } {
