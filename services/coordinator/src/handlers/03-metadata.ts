@@ -5,6 +5,8 @@
  *   gets UNKNOWN_TOPIC_ID. v10 and v11 must not use ids (Kafka: INVALID_REQUEST; here: the name).
  * - An unknown name is created and returned in this same answer when the request and the cluster
  *   allow it; else UNKNOWN_TOPIC_OR_PARTITION, or INVALID_TOPIC_EXCEPTION for a bad name.
+ * - While nobody owns the shard: LEADER_NOT_AVAILABLE per named topic; a request for all topics closes
+ *   the connection, because a list without them would say that they are gone.
  * - Every live front is a broker, and any of them can lead any partition. Leaders are spread over
  *   the fronts of the client's zone; the leader epoch is the partition's own (design §3, Routing).
  * - The controller is a live front: it passes admin requests on.
@@ -64,6 +66,20 @@ function asksForAll({ topics }: MetadataRequest, { apiVersion }: RequestContext)
 }
 
 async function answerTopic(
+  options: MetadataOptions,
+  question: TopicQuestion,
+  how: { create: boolean; near: readonly Broker[] },
+): Promise<TopicAnswer> {
+  try {
+    return await findOrCreateTopic(options, question, how);
+  } catch (error) {
+    if (!isOperatingError(error)) throw error;
+    // Who owns the topics is being decided. Closing would cost the client its other requests.
+    return { ...question, errorCode: errorCodes.LEADER_NOT_AVAILABLE };
+  }
+}
+
+async function findOrCreateTopic(
   { topics, partitionsDefault }: MetadataOptions,
   { name, topicId }: TopicQuestion,
   how: { create: boolean; near: readonly Broker[] },

@@ -56,6 +56,11 @@ async function answerTopic(
   try {
     const { configs, complaint } = judge(options, creatable, partitionCount);
     if (complaint !== null) return refusal(name, ...complaint);
+    const other = validateOnly ? collidingTopic(options.topics, name) : undefined;
+    if (other !== undefined) {
+      const message = `Topic '${name}' collides with existing topic '${other}'.`;
+      return refusal(name, errorCodes.INVALID_TOPIC_EXCEPTION, message);
+    }
     const topicId = validateOnly
       ? zeroUuid
       : (await options.topics.create({ name, partitionCount, configs })).topicId;
@@ -72,6 +77,12 @@ async function answerTopic(
     if (!isOperatingError(error)) throw error;
     return refusal(name, topicErrorCode(error), error.message);
   }
+}
+
+/** Kafka's Topic.hasCollision. The creation itself finds it by an index; a rehearsal looks. */
+function collidingTopic(topics: TopicAdmin, name: string): string | undefined {
+  const plain = name.replaceAll('.', '_');
+  return topics.list().find((topic) => topic.name.replaceAll('.', '_') === plain)?.name;
 }
 
 /** The ladder. */

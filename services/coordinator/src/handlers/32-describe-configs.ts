@@ -2,7 +2,8 @@
  * DescribeConfigs (key 32), versions 1 to 4.
  *
  * Resources: topic (2) and broker (4; the name is a live front's broker id, or empty for the
- * cluster-wide defaults). Unknown topic: UNKNOWN_TOPIC_OR_PARTITION; other resource types or a bad
+ * cluster-wide defaults). Bad topic name: INVALID_TOPIC_EXCEPTION; unknown topic:
+ * UNKNOWN_TOPIC_OR_PARTITION; other resource types or a bad
  * broker name: INVALID_REQUEST. `configurationKeys` null or empty means all. Synonyms (v1+), types
  * and documentation (v3+) on request.
  */
@@ -11,6 +12,7 @@ import type { DescribeConfigsRequest, DescribeConfigsResponseInput } from '@kafs
 import type { Broker } from '../cluster/leader-choice.js';
 import { configTypes, topicConfigs } from '../topics/topic-configs.js';
 import type { TopicAdmin } from '../topics/topic-admin.js';
+import { judgeTopicName } from '../topics/topic-name.js';
 import { configSources, describeTopicConfigs } from './config-entries.js';
 import type { ConfigEntry } from './config-entries.js';
 import { kafkaApi } from './kafka-api.js';
@@ -55,6 +57,11 @@ function answerResource(
     configs: [],
   });
   if (resourceType === resourceTypes.topic) {
+    const nameComplaint = judgeTopicName(resourceName);
+    if (nameComplaint !== null) {
+      const message = `Topic name is invalid: ${nameComplaint}`;
+      return refused(errorCodes.INVALID_TOPIC_EXCEPTION, message);
+    }
     const topic = options.topics.byName(resourceName);
     if (topic === undefined) {
       return refused(errorCodes.UNKNOWN_TOPIC_OR_PARTITION, 'This topic does not exist.');

@@ -1,8 +1,8 @@
 /**
  * DescribeCluster (key 60), versions 0 to 2.
  *
- * Endpoint type 1 (brokers) is the only one: 2 (controllers) is UNSUPPORTED_ENDPOINT_TYPE, others
- * INVALID_REQUEST (KIP-919). There are no fenced brokers to include: the dead are gone.
+ * Endpoint type 1 (brokers) is the only one: 2 (controllers) is MISMATCHED_ENDPOINT_TYPE, others
+ * UNSUPPORTED_ENDPOINT_TYPE (KIP-919). There are no fenced brokers to include: the dead are gone.
  */
 import { describeClusterRequest, describeClusterResponse, errorCodes } from '@kafscale/codec';
 import type { Broker } from '../cluster/leader-choice.js';
@@ -19,7 +19,9 @@ export function describeClusterApi(
     if (endpointType !== endpointTypes.brokers) {
       const known = endpointType === endpointTypes.controllers;
       return {
-        errorCode: known ? errorCodes.UNSUPPORTED_ENDPOINT_TYPE : errorCodes.INVALID_REQUEST,
+        errorCode: known
+          ? errorCodes.MISMATCHED_ENDPOINT_TYPE
+          : errorCodes.UNSUPPORTED_ENDPOINT_TYPE,
         errorMessage: `Endpoint type ${endpointType} is not served.`,
         endpointType,
         clusterId: '',
