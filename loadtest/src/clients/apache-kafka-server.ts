@@ -39,6 +39,7 @@ export async function startApacheKafka(
     bootstrap: `127.0.0.1:${port}`,
     control: server,
     hasTransactions: true,
+    restartsQuietly: false,
     logTail: () => server.log,
     dispose: async () => {
       await server.shutDown();

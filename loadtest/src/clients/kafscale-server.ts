@@ -43,6 +43,7 @@ export async function startKafscale(partitions: number): Promise<CheckedServer> 
     bootstrap: `127.0.0.1:${kafkaPort}`,
     control: server,
     hasTransactions: false,
+    restartsQuietly: true,
     logTail: () => server.log,
     dispose,
   };

@@ -169,7 +169,9 @@ class Scenario {
       await control.restartCleanly();
       await this.#produceTo(ledger, topic);
       await member.until('all records', () => ledger.isCoveredBy(member.records));
-      this.#settle(ledger, member.records, ['at-rebalance', 'after-disconnect']);
+      const repeaters = ['at-rebalance', 'after-disconnect'];
+      if (!server.restartsQuietly) repeaters.push('never');
+      this.#settle(ledger, member.records, repeaters);
       const held = member.assignment?.size;
       if (held !== partitionsPerTopic) throw new CheckFailedError(`it holds ${held} partitions`);
     });

@@ -7,6 +7,11 @@ export interface CheckedServer {
   readonly control?: ServerControl;
   /** Without, a transactional producer must be told so. */
   readonly hasTransactions: boolean;
+  /**
+   * A restart makes no group rebalance. Apache Kafka's takes long enough that the Java consumer was seen
+   * to join again, and to start from what it had committed.
+   */
+  readonly restartsQuietly: boolean;
   /** The end of its log, for the report of a failure. */
   logTail(): string;
   /** Stops it, and deletes its data. */
@@ -27,6 +32,7 @@ export function runningServer(bootstrap: string): CheckedServer {
     bootstrap,
     // Whose server it is cannot be known: nothing is expected of it.
     hasTransactions: true,
+    restartsQuietly: false,
     logTail: () => '',
     dispose: () => Promise.resolve(),
   };
