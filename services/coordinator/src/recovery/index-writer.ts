@@ -84,6 +84,8 @@ export class IndexWriter {
   #snapshot: Promise<void> | null = null;
   #wake: (() => void) | null = null;
   #lastStep: Promise<unknown> = Promise.resolve();
+  #isWriting = false;
+  #isShared = false;
 
   constructor(options: IndexWriterOptions) {
     this.#options = options;
@@ -119,11 +121,15 @@ export class IndexWriter {
 
   /**
    * From when on there may be changes that the index in the bucket lacks, in ms before now; 0: it has
-   * all of them; Infinity: this process has not written to it yet. What became garbage since then
-   * would be missed by a recovery.
+   * all of them; Infinity: this process has not written to it yet, or the bucket has the index of
+   * another cluster too. What became garbage since then would be missed by a recovery.
    */
   get unwrittenForMs(): number {
-    return this.#tracker.isClean ? 0 : this.#options.clock.monotonicMs() - this.#coveredMs;
+    if (this.#isShared) return Infinity;
+    // What was taken from the tracker is on its way, and not there yet.
+    return this.#tracker.isClean && !this.#isWriting
+      ? 0
+      : this.#options.clock.monotonicMs() - this.#coveredMs;
   }
 
   /**
@@ -191,6 +197,7 @@ export class IndexWriter {
     const { lease } = shard;
     if (lease === null) return false;
     try {
+      this.#isWriting = true;
       await this.#write(lease);
       return true;
     } catch (error) {
@@ -203,6 +210,8 @@ export class IndexWriter {
       const fields = { code: error.code, message: error.message };
       log.warn(fields, 'the index in the bucket could not be written; it is tried again');
       return false;
+    } finally {
+      this.#isWriting = false;
     }
   }
 
@@ -292,7 +301,7 @@ export class IndexWriter {
     const log = new IndexLog(objects, { clusterId, incarnation, shardId });
     const entries = await log.list();
     const newest = entries[entries.length - 1];
-    if (newest === undefined) await this.#lookForOthers(clusterId);
+    this.#isShared = await this.#findOthers(clusterId);
     const last = newest === undefined ? null : await this.#readNewest(log, newest);
     if (last !== null && last.shardEpoch > lease.epoch) {
       throw new OperatingError(
@@ -329,18 +338,22 @@ export class IndexWriter {
     }
   }
 
-  /** A metadata store that begins empty beside a bucket that is not: perhaps nobody meant it. */
-  async #lookForOthers(clusterId: string): Promise<void> {
+  /**
+   * A metadata store that began empty beside a bucket that is not: perhaps nobody meant it. Its
+   * segments look like orphans here.
+   */
+  async #findOthers(clusterId: string): Promise<boolean> {
     const { log, objects } = this.#options;
     for await (const { key } of objects.list(indexPrefix)) {
-      const other = parseIndexKey(key);
-      if (other === undefined || other.clusterId === clusterId) continue;
+      const other = parseIndexKey(key)?.clusterId;
+      if (other === undefined || other === clusterId) continue;
       log.warn(
-        { cluster: other.clusterId },
-        'the bucket has the index of another cluster: if its metadata store was lost, stop here and run "kafscale recover"',
+        { cluster: other },
+        'the bucket has the index of another cluster, so nothing in it is deleted: if its metadata store was lost, stop here and run "kafscale recover"',
       );
-      return;
+      return true;
     }
+    return false;
   }
 }
 

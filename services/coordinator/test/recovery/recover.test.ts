@@ -371,6 +371,9 @@ describe('what can not be recovered into, or from', () => {
     await other.createTopic('of-another-cluster');
     await other.flush();
     expect(other.warnings.join()).toContain('the index of another cluster');
+    expect(other.writer.unwrittenForMs).toBe(Infinity);
+    await world.flush();
+    expect(world.writer.unwrittenForMs).toBe(0);
     const { clusterId } = await other.process.store.clusterView();
     await Promise.all([world.crash(), other.crash()]);
     await expect(recovered(world.objects)).rejects.toMatchObject({ code: 'INDEX_AMBIGUOUS' });
