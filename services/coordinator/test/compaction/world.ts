@@ -251,6 +251,20 @@ export class CompactionWorld {
     }
   }
 
+  /** Whether a compactor would find something to do. */
+  async hasMore(limits: Partial<CompactionLimits> = {}): Promise<boolean> {
+    const store = openCompactionStore(this.store);
+    const bounds = {
+      ...defaultCompactionLimits,
+      ...eager,
+      ...limits,
+      shardId: 0,
+      excludedSegmentIds: [],
+    };
+    const plan = (await store.planFreshMerge(bounds)) ?? (await store.planSmallMerge(bounds));
+    return plan !== null;
+  }
+
   model(index: number): readonly ModelBatch[] {
     return this.#model.get(this.partitionIds[index]!) ?? [];
   }
