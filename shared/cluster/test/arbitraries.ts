@@ -100,15 +100,30 @@ export const topic: fc.Arbitrary<TopicState> = fc.record({
     timestampBeforeMsMax: fc.constantFrom(0, 3_600_000, Number.MAX_SAFE_INTEGER, 2 ** 63),
     timestampAfterMsMax: fc.constantFrom(0, 3_600_000, Number.MAX_SAFE_INTEGER, 2 ** 63),
   }),
-  partitions: fc.array(
-    fc.record({
-      partitionId: safe,
-      partitionIndex: int32,
-      leaderEpoch: int32,
-      logStartOffset: safe,
-      highWatermark: safe,
-    }),
-    { maxLength: 8 },
+  partitions: fc.uniqueArray(
+    fc.record(
+      {
+        partitionId: safe,
+        partitionIndex: int32,
+        leaderEpoch: int32,
+        leaderEpochs: fc.array(fc.record({ leaderEpoch: int32, startOffset: safe }), {
+          minLength: 1,
+          maxLength: 3,
+        }),
+        logStartOffset: safe,
+        highWatermark: safe,
+      },
+      {
+        requiredKeys: [
+          'partitionId',
+          'partitionIndex',
+          'leaderEpoch',
+          'logStartOffset',
+          'highWatermark',
+        ],
+      },
+    ),
+    { maxLength: 8, selector: ({ partitionIndex }) => partitionIndex },
   ),
 });
 
