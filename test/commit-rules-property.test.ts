@@ -47,6 +47,8 @@ const command = fc.oneof(
       node,
     }),
   },
+  // The store is away for a moment: some of a producer's segments are lost, with others behind them.
+  { weight: 6, arbitrary: fc.record({ kind: fc.constant('blip' as const), node, ms: fc.nat(6) }) },
   { weight: 2, arbitrary: fc.record({ kind: fc.constant('reconnect' as const), producer }) },
   {
     weight: 2,
@@ -115,6 +117,11 @@ class Schedule {
       this.#sendPlain(each.node, each.partition);
     } else if (each.kind === 'pause') {
       await new Promise((resolve) => setTimeout(resolve, each.ms));
+    } else if (each.kind === 'blip') {
+      const { storePath } = this.#nodes[each.node]!;
+      storePath.break();
+      await new Promise((resolve) => setTimeout(resolve, each.ms));
+      storePath.heal();
     } else if (each.kind === 'reconnect') {
       const route = (this.#routes[each.producer]! + 1) % nodes;
       this.#routes[each.producer] = route;

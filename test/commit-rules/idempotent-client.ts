@@ -24,6 +24,7 @@ export class IdempotentClient {
   #nextSequence = 0;
   #running: Promise<void> | null = null;
   #abandon: (() => void) | null = null;
+  readonly #pausesMs = [0, 4, 2];
 
   constructor(options: {
     topic: string;
@@ -79,8 +80,8 @@ export class IdempotentClient {
     const window: Promise<boolean>[] = [];
     for (let position = 0; position < this.#queue.length; position += 1) {
       window.push(this.#attempt(connection, this.#queue[position]!, abandoned));
-      // What follows rides in a later turn.
-      await new Promise((resolve) => setImmediate(resolve));
+      // What follows rides in the same segment, or in a later one.
+      await new Promise((resolve) => setTimeout(resolve, this.#pausesMs[position % 3]));
       const allWell = window.length < inFlightMax || (await window.shift());
       if (allWell !== true) break;
     }
