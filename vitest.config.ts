@@ -6,6 +6,7 @@ export default defineConfig({
     // Suites start real PostgreSQL clusters, real S3 servers and child processes.
     testTimeout: 60_000,
     hookTimeout: 120_000,
+    setupFiles: ['test/support/fast-check-seed.ts'],
     pool: 'forks',
     maxWorkers: 2,
   },
