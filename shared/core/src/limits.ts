@@ -181,7 +181,7 @@ export const limits = {
   indexManifestIntervalMs: 10_000, // while there is change
   indexRetryMs: 5_000,
   indexObjectBytesMax: 16 * MiB,
-  indexPartBytesMax: 4 * MiB, // a new part begins beyond it
+  indexPartBytesMax: MiB, // a new part begins beyond it; encoding one takes 20 ms
   indexPageRowsMax: 2_000,
   indexPagePauseMs: 2, // after each page: clients go first
   indexPartsMax: 100_000, // of one entry

@@ -51,13 +51,17 @@ LEFT JOIN restored_segments s ON s.segment_id = e.segment_id
 WHERE s.segment_id IS NULL OR o.size_bytes IS DISTINCT FROM s.size_bytes
   OR e.position + e.length > s.size_bytes;
 ALTER TABLE missing_extents ADD PRIMARY KEY (partition_id, base_offset);
+ANALYZE missing_extents;
+WITH present AS (
+  SELECT e.partition_id, min(e.base_offset) AS first_offset
+  FROM restored_extents e LEFT JOIN missing_extents o
+    ON o.partition_id = e.partition_id AND o.base_offset = e.base_offset
+  WHERE o.partition_id IS NULL GROUP BY e.partition_id
+)
 UPDATE missing_extents m SET is_beginning = true
-WHERE m.base_offset < coalesce(
-  (SELECT min(e.base_offset) FROM restored_extents e
-   WHERE e.partition_id = m.partition_id AND NOT EXISTS (
-     SELECT FROM missing_extents o
-     WHERE o.partition_id = e.partition_id AND o.base_offset = e.base_offset)),
-  9223372036854775807)`;
+WHERE NOT EXISTS (
+  SELECT FROM present p
+  WHERE p.partition_id = m.partition_id AND p.first_offset < m.base_offset)`;
 
 const cutBeginnings = `
 DELETE FROM restored_extents e USING missing_extents m
@@ -65,8 +69,7 @@ WHERE m.is_beginning AND e.partition_id = m.partition_id AND e.base_offset = m.b
 UPDATE partitions p SET log_start_offset = greatest(p.log_start_offset, coalesce(
   (SELECT min(e.base_offset) FROM restored_extents e WHERE e.partition_id = p.partition_id),
   p.next_offset))
-WHERE EXISTS (SELECT FROM missing_extents m
-              WHERE m.is_beginning AND m.partition_id = p.partition_id)`;
+WHERE p.partition_id IN (SELECT m.partition_id FROM missing_extents m WHERE m.is_beginning)`;
 
 async function listMissing(sql: Sql, isBeginning: boolean): Promise<Findings<RangeFinding>> {
   const rows = await sql<RangeRow[]>`
