@@ -1,11 +1,12 @@
 import { segmentKey } from '@kafscale/codec';
 import type { ObjectStore } from '@kafscale/storage';
 import { crc32c } from '@node-rs/crc32';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import type { CheckReport } from '../../src/recovery/check/check-report.js';
 import { checkStore } from '../../src/recovery/check/check-store.js';
 import { explainObject } from '../../src/recovery/check/explain-object.js';
 import { explainOffset } from '../../src/recovery/explain/explain-offset.js';
+import { CompactionWorld } from '../compaction/world.js';
 import { query, usePostgres } from '../shard/world.js';
 import { hasS3, s3Title } from './s3.js';
 import { openStore, RecoveryWorld } from './world.js';
@@ -188,6 +189,32 @@ describe('fsck', () => {
       problems: { total: 0 },
       index: { isSound: false, lastSequence: null },
     });
+  });
+
+  it('finds nothing wrong with what compaction merged', async () => {
+    const world = await CompactionWorld.open(await database());
+    onTestFinished(() => world.close());
+    for (let count = 0; count < 12; count += 1) {
+      const batch = { records: 2, valueBytes: 50, timestampMs: 1_000 + count };
+      const refused = { ...batch, accepted: false };
+      await world.write([
+        [0, [batch, refused, batch]],
+        [1 + (count % 2), [batch]],
+      ]);
+    }
+    await world.compactFully({ bytesMax: 2_000 });
+    const { objects, url } = world;
+    const report = await checkStore({
+      objects,
+      metadataUrl: url,
+      deep: true,
+      onProgress: () => undefined,
+    });
+    const none = { total: 0, items: [] };
+    expect(report).toMatchObject({ problems: none, wrongCounts: none, wrongOffsets: none });
+    // 12 extents of 2 batches, and 12 of one; the small segments are garbage.
+    expect(report.sound.batches).toBe(36);
+    expect(report.explained.garbage.objects).toBe(12);
   });
 
   it('refuses a database of an older schema', async () => {
