@@ -190,7 +190,7 @@ class Schedule {
  * unless asked for: a known open case (a node declared dead under a window of batches) can still let a
  * later batch in first there. Its seed: KAFSCALE_TEST_SEED=798507657 KAFSCALE_TEST_MADE_ANEW=1.
  */
-const isMadeAnew =
+const madeAnew =
   process.env['KAFSCALE_TEST_MADE_ANEW'] === undefined ? fc.constant(false) : fc.boolean();
 
 it('acknowledged exactly once and in order, not acknowledged at most once, offsets dense', async () => {
@@ -205,7 +205,7 @@ it('acknowledged exactly once and in order, not acknowledged at most once, offse
   await fc.assert(
     fc.asyncProperty(
       fc.array(command, { minLength: 5, maxLength: 40 }),
-      isMadeAnew,
+      madeAnew,
       async (commands, isMadeAnew) => {
         schedules += 1;
         const schedule = new Schedule(cluster, ingestNodes, `schedule-${schedules}`);
