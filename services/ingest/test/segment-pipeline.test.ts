@@ -136,6 +136,83 @@ describe('a segment that fails for good', () => {
     expect(await retry.outcome).toMatchObject(written(0));
   });
 
+  it('leaves alone a retry when a segment between fails that has nothing of its producer', async () => {
+    const { pipeline, uploads } = scriptedPipeline();
+    const first = send(pipeline, { producerId: 1, sequence: 0 });
+    await turns();
+    const between = send(pipeline, { producerId: 2, sequence: 0 });
+    await turns();
+    uploads[0]?.fail();
+    expect(await first.outcome).toMatchObject(refused(56));
+    const retry = send(pipeline, { producerId: 1, sequence: 0 });
+    await turns();
+    uploads[1]?.fail();
+    expect(await between.outcome).toMatchObject(refused(56));
+    const next = send(pipeline, { producerId: 1, sequence: 1 });
+    await turns();
+    uploads[2]?.succeed();
+    uploads[3]?.succeed();
+    expect(await retry.outcome).toMatchObject(written(0));
+    expect(await next.outcome).toMatchObject(written(1));
+  });
+
+  it('leaves alone a retry when what was sent behind it fails for itself', async () => {
+    const { pipeline, uploads } = scriptedPipeline();
+    const sent = [send(pipeline, { producerId: 1, sequence: 0 })];
+    await turns();
+    sent.push(send(pipeline, { producerId: 1, sequence: 1 }));
+    await turns();
+    uploads[0]?.fail();
+    expect(await sent[0]!.outcome).toMatchObject(refused(56));
+    // A client that repeats batch 0 before it has heard of batch 1.
+    const retry = send(pipeline, { producerId: 1, sequence: 0 });
+    await turns();
+    uploads[1]?.fail();
+    expect(await sent[1]!.outcome).toMatchObject(refused(56));
+    const next = send(pipeline, { producerId: 1, sequence: 1 });
+    await turns();
+    uploads[2]?.succeed();
+    uploads[3]?.succeed();
+    expect(await retry.outcome).toMatchObject(written(0));
+    expect(await next.outcome).toMatchObject(written(1));
+  });
+
+  it('ends where the lost batch comes again: what its client sent behind that is written', async () => {
+    const { pipeline, uploads } = scriptedPipeline();
+    const first = send(pipeline, { producerId: 1, sequence: 0 });
+    await turns();
+    const excluded = [1, 2].map((sequence) => send(pipeline, { producerId: 1, sequence }));
+    await turns();
+    uploads[0]?.fail();
+    expect(await first.outcome).toMatchObject(refused(56));
+    // All at once, before it has heard of the others, in two segments.
+    const retries = [0, 1].map((sequence) => send(pipeline, { producerId: 1, sequence }));
+    await turns();
+    retries.push(send(pipeline, { producerId: 1, sequence: 2 }));
+    await turns();
+    uploads[1]?.succeed();
+    for (const one of excluded) expect(await one.outcome).toMatchObject(refused(56));
+    uploads[2]?.succeed();
+    uploads[3]?.succeed();
+    for (const [n, one] of retries.entries()) expect(await one.outcome).toMatchObject(written(n));
+  });
+
+  it('passes the loss of a batch that was excluded on to segments that were opened since', async () => {
+    const { pipeline, uploads } = scriptedPipeline();
+    const first = send(pipeline, { producerId: 1, sequence: 0 });
+    await turns();
+    const excluded = send(pipeline, { producerId: 1, sequence: 1 });
+    await turns();
+    uploads[0]?.fail();
+    expect(await first.outcome).toMatchObject(refused(56));
+    const behind = send(pipeline, { producerId: 1, sequence: 2 });
+    await turns();
+    uploads[1]?.succeed();
+    expect(await excluded.outcome).toMatchObject(refused(56));
+    uploads[2]?.succeed();
+    expect(await behind.outcome).toMatchObject(refused(56));
+  });
+
   it('does not let a retry share the open segment with what is excluded from it', async () => {
     const { pipeline, uploads } = scriptedPipeline({ flushInFlightMax: 1 });
     const first = send(pipeline, { producerId: 1, sequence: 0 });
@@ -205,6 +282,26 @@ describe('a batch with a wrong CRC', () => {
     expect(await bad.outcome).toMatchObject(refused(2));
     expect(await behind.outcome).toMatchObject(refused(56));
     expect(await other.outcome).toMatchObject({ kind: 'written' });
+  });
+
+  it('takes with it what arrived after it was found and shares its commit', async () => {
+    const { pipeline, uploads, commits } = scriptedPipeline();
+    const head = send(pipeline);
+    await turns();
+    const bad = send(pipeline, { producerId: 1, sequence: 0, corrupt: true });
+    const other = send(pipeline, { producerId: 2, sequence: 0 });
+    await turns();
+    uploads[1]?.succeed();
+    await turns();
+    const behind = send(pipeline, { producerId: 1, sequence: 1 });
+    await turns();
+    uploads[2]?.succeed();
+    uploads[0]?.succeed();
+    expect(await head.outcome).toMatchObject({ kind: 'written' });
+    expect(await bad.outcome).toMatchObject(refused(2));
+    expect(await other.outcome).toMatchObject({ kind: 'written' });
+    expect(await behind.outcome).toMatchObject(refused(56));
+    expect(commits.map((call) => call.length)).toEqual([3]);
   });
 
   it('alone in its segment costs no object and no commit', async () => {

@@ -106,6 +106,7 @@ describe('decideCommit against a model of one Kafka leader that takes one batch 
         let state = stateOf(floors);
         const answered = new Map<string, number[][]>();
         for (const group of drawn) {
+          for (const model of models.values()) model.beginCall();
           const segments: SegmentCommit[] = [];
           const expected: number[][][] = [];
           for (const { segmentId, extents } of group) {
@@ -204,6 +205,17 @@ describe('a segment that is refused as a whole', () => {
       extents: [[{ errorCode: 56 }, { errorCode: 0, baseOffset: 0 }, { baseOffset: 1 }]],
     });
     expect(extents.map(({ extent: row }) => row.skippedBatches)).toEqual([[0]]);
+  });
+
+  it('loses what follows a batch that was excluded as well, also in a later segment', () => {
+    const excluded = { ...batchOf(5, 3), excluded: true };
+    const first = segment('a', [excluded, batchOf(6, 1)]);
+    const next = segment('b', [batchOf(5, 4), batchOf(6, 2)]);
+    const { answers } = decideCommit(stateOf(new Map([[1, 9]])), [first, next]);
+    expect(answers).toMatchObject([
+      { extents: [[{ errorCode: 56 }, { errorCode: 0 }]] },
+      { extents: [[{ errorCode: 56 }, { errorCode: 0 }]] },
+    ]);
   });
 
   it('takes nothing with it on other partitions, or that came before it', () => {

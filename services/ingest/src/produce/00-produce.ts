@@ -162,7 +162,7 @@ export class ProduceHandler {
     if (errorCode !== errorCodes.NONE) return errorCode;
     invariant(records !== null, 'valid records are there');
     const header = this.#header;
-    if (this.#lost.followsLoss(connectionId, header, partition.partitionId)) {
+    if (this.#lost.followsLoss(connectionId, partition.partitionId, header)) {
       return errorCodes.KAFKA_STORAGE_ERROR;
     }
     answer.partitionId = partition.partitionId;

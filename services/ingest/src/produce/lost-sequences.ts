@@ -1,17 +1,9 @@
 import { limits } from '@kafscale/core';
+import { firstLoss, isSentBehind } from '../commit/first-loss.js';
+import type { SequencedBatch } from '../commit/first-loss.js';
 
-/** What a batch of an idempotent producer is known by on its way in. */
-export interface NumberedBatch {
-  readonly partitionId: number;
-  readonly producerId: number;
-  readonly producerEpoch: number;
-  readonly baseSequence: number;
-}
-
-interface Loss {
-  readonly producerEpoch: number;
-  readonly baseSequence: number;
-  /** How many batches may still come that were sent before the client heard of the loss. */
+/** A lost batch, and how many may still come that were sent before the client heard of it. */
+interface Loss extends SequencedBatch {
   followersLeft: number;
 }
 
@@ -42,15 +34,16 @@ export class LostSequences {
   }
 
   /** The batch was answered "not written", or nobody can tell; only the first one counts. */
-  add(connectionId: string, batch: NumberedBatch): void {
-    if (batch.producerId < 0) return;
-    const key = keyOf(connectionId, batch);
-    const known = this.#losses.get(key);
-    if (known !== undefined && known.producerEpoch === batch.producerEpoch) return;
-    this.#losses.delete(key);
-    const { baseSequence, producerEpoch } = batch;
+  add(connectionId: string, partitionId: number, batch: SequencedBatch): void {
+    const { baseSequence, producerEpoch, producerId } = batch;
+    if (producerId < 0) return;
+    const key = keyOf(connectionId, partitionId, producerId);
     const followersLeft = limits.producerBatchesKept - 1;
-    this.#losses.set(key, { baseSequence, producerEpoch, followersLeft });
+    const known = this.#losses.get(key);
+    const loss = { producerId, producerEpoch, baseSequence, followersLeft };
+    if (known !== undefined && firstLoss<SequencedBatch>(known, loss) === known) return;
+    this.#losses.delete(key);
+    this.#losses.set(key, loss);
     if (this.#losses.size <= this.#lossesMax) return;
     for (const oldest of this.#losses.keys()) {
       this.#losses.delete(oldest);
@@ -59,26 +52,21 @@ export class LostSequences {
   }
 
   /** Whether the batch was sent behind a lost one, and must be answered like it. */
-  followsLoss(
-    connectionId: string,
-    batch: Omit<NumberedBatch, 'partitionId'>,
-    partitionId: number,
-  ): boolean {
+  followsLoss(connectionId: string, partitionId: number, batch: SequencedBatch): boolean {
     if (this.#losses.size === 0 || batch.producerId < 0) return false;
-    const key = keyOf(connectionId, { partitionId, producerId: batch.producerId });
+    const key = keyOf(connectionId, partitionId, batch.producerId);
     const loss = this.#losses.get(key);
     if (loss === undefined) return false;
-    const isFollower =
-      loss.producerEpoch === batch.producerEpoch && loss.baseSequence !== batch.baseSequence;
-    loss.followersLeft -= 1;
-    if (!isFollower || loss.followersLeft === 0) this.#losses.delete(key);
+    const isFollower = isSentBehind(batch, loss);
+    if (isFollower) loss.followersLeft -= 1;
+    // The loss itself comes again, or the producer has begun another epoch.
+    const isOver =
+      batch.producerEpoch !== loss.producerEpoch || batch.baseSequence === loss.baseSequence;
+    if (isOver || loss.followersLeft === 0) this.#losses.delete(key);
     return isFollower;
   }
 }
 
-function keyOf(
-  connectionId: string,
-  { partitionId, producerId }: Pick<NumberedBatch, 'partitionId' | 'producerId'>,
-): string {
+function keyOf(connectionId: string, partitionId: number, producerId: number): string {
   return `${partitionId}/${producerId}/${connectionId}`;
 }

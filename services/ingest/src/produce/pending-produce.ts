@@ -94,7 +94,7 @@ export class PendingProduce {
   }
 
   partitionLost(partition: PartitionAnswer): void {
-    this.#lost.add(this.#connectionId, partition);
+    this.#lost.add(this.#connectionId, partition.partitionId, partition);
   }
 
   /** P4: nobody knows whether it was written, so the client must find out by itself. */

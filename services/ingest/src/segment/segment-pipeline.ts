@@ -175,7 +175,6 @@ export class SegmentPipeline {
       const key = segmentKey(segment.source.segmentId);
       segment.uploaded(await upload(segment.job(key, softwareVersion)));
       queued.state = 'uploaded';
-      this.#excludeBehindCorrupt(queued);
       this.#options.recent.show(segment);
       metrics.segmentUploaded(segment.result.sizeBytes, clock.monotonicMs() - startedAtMs);
     } catch (error) {
@@ -187,21 +186,21 @@ export class SegmentPipeline {
     this.#pump();
   }
 
-  /** A batch with a wrong CRC is lost like one whose segment failed: so is what follows it. */
-  #excludeBehindCorrupt(queued: QueuedSegment): void {
-    const { segment } = queued;
+  /**
+   * A batch with a wrong CRC is lost like one whose segment failed: so is what follows it. Looked up
+   * when its segment is about to be committed: whatever shares the call with it is there by then.
+   */
+  #excludeBehindCorrupt(segment: SealedSegment): void {
     const corrupt = segment.batches.filter((_, index) => segment.isCorrupt(index));
     if (corrupt.length === 0) return;
-    this.#lost.add(corrupt, [segment.source, ...this.#behind(queued)]);
+    this.#lost.add(corrupt, [segment.source, ...this.#behind(segment)]);
   }
 
-  /** The uncommitted segments behind one in the queue, the open one included. */
-  #behind(queued: QueuedSegment): OpenSegment[] {
-    const index = this.#queue.indexOf(queued);
+  /** The uncommitted segments behind one in the queue. */
+  #behind(segment: SealedSegment): OpenSegment[] {
+    const index = this.#queue.findIndex((queued) => queued.segment === segment);
     invariant(index >= 0, 'the segment is not settled');
-    const later = this.#queue.slice(index + 1).map(({ segment }) => segment.source);
-    if (this.#open !== null) later.push(this.#open);
-    return later;
+    return this.#queue.slice(index + 1).map((queued) => queued.segment.source);
   }
 
   #pump(): void {
@@ -235,6 +234,7 @@ export class SegmentPipeline {
   async #commitGroup(group: readonly SealedSegment[]): Promise<void> {
     const { clock, coordinator, log, metrics } = this.#options;
     const startedAtMs = clock.monotonicMs();
+    for (const segment of group) this.#excludeBehindCorrupt(segment);
     const outcome = await commitUntilAnswered({
       coordinator,
       segments: group.map((segment) =>
@@ -262,16 +262,20 @@ export class SegmentPipeline {
       this.#settleLost(segment, notWritten);
       return;
     }
+    const lost: SegmentBatch[] = [];
     segment.forEachAnswer(answer.extents, (batch, given) => {
+      if (given === null || given.errorCode === errorCodes.KAFKA_STORAGE_ERROR) lost.push(batch);
       if (given === null) settle(batch, refused(errorCodes.CORRUPT_MESSAGE));
       else if (given.errorCode === 0) settle(batch, { kind: 'written', ...given });
       else settle(batch, { kind: 'refused', ...given });
     });
+    this.#loseBehindHead(lost);
     this.#options.recent.keep(segment);
     this.#finish(segment);
   }
 
   #settleCorrupt(segment: SealedSegment): void {
+    this.#loseBehindHead(segment.batches);
     for (const batch of segment.batches) settle(batch, refused(errorCodes.CORRUPT_MESSAGE));
     this.#options.recent.hide(segment);
     segment.source.release();
@@ -283,16 +287,22 @@ export class SegmentPipeline {
    * written, or a batch could be shut out by its successor.
    */
   #settleLost(segment: SealedSegment, outcome: BatchOutcome): void {
-    const head = this.#queue[0];
-    invariant(head?.segment === segment, 'segments settle in seal order');
-    this.#lost.addSegment(segment.source, this.#behind(head));
-    // What its producers send from now on is a new attempt and must not share a segment with what
-    // is excluded.
-    this.#seal();
+    invariant(this.#queue[0]?.segment === segment, 'segments settle in seal order');
+    this.#loseBehindHead(segment.batches);
     for (const batch of segment.batches) settle(batch, outcome);
     this.#options.recent.hide(segment);
     segment.source.release();
     this.#finish(segment);
+  }
+
+  /** Batches of the head are lost: what their producers have in later segments is lost with them. */
+  #loseBehindHead(lost: readonly SegmentBatch[]): void {
+    if (lost.length === 0) return;
+    const head = this.#queue[0];
+    invariant(head !== undefined, 'a segment is settled while it is at the head');
+    // What they send from now on is a new attempt and must not share a segment with what is excluded.
+    this.#seal();
+    this.#lost.add(lost, this.#behind(head.segment));
   }
 
   #finish(segment: SealedSegment): void {

@@ -123,7 +123,6 @@ describe('an outcome that nobody knows', () => {
 
 describe('what is on the wire behind a lost batch', () => {
   const numbered = (baseSequence: number, producerEpoch = 0) => ({
-    partitionId: 1,
     producerId: 7,
     producerEpoch,
     baseSequence,
@@ -154,36 +153,48 @@ describe('what is on the wire behind a lost batch', () => {
 
   it('is at most four batches: a producer that never repeats is not refused for ever', () => {
     const lost = new LostSequences();
-    lost.add('a', numbered(0));
-    const answers = [1, 2, 3, 4, 5, 6].map((n) => lost.followsLoss('a', numbered(n), 1));
+    lost.add('a', 1, numbered(0));
+    const answers = [1, 2, 3, 4, 5, 6].map((n) => lost.followsLoss('a', 1, numbered(n)));
     expect(answers).toEqual([true, true, true, true, false, false]);
     expect(lost.size).toBe(0);
   });
 
   it('counts from the first that was lost, and of other producers and partitions nothing', () => {
     const lost = new LostSequences();
-    lost.add('a', numbered(5));
-    lost.add('a', numbered(6));
-    expect(lost.followsLoss('a', { ...numbered(9), producerId: 8 }, 1)).toBe(false);
-    expect(lost.followsLoss('a', { ...numbered(9), producerId: -1 }, 1)).toBe(false);
-    expect(lost.followsLoss('a', numbered(9), 2)).toBe(false);
-    expect(lost.followsLoss('b', numbered(9), 1)).toBe(false);
-    expect(lost.followsLoss('a', numbered(6), 1)).toBe(true);
-    expect(lost.followsLoss('a', numbered(5), 1)).toBe(false);
+    lost.add('a', 1, numbered(5));
+    lost.add('a', 1, numbered(6));
+    expect(lost.followsLoss('a', 1, { ...numbered(9), producerId: 8 })).toBe(false);
+    expect(lost.followsLoss('a', 1, { ...numbered(9), producerId: -1 })).toBe(false);
+    expect(lost.followsLoss('a', 2, numbered(9))).toBe(false);
+    expect(lost.followsLoss('b', 1, numbered(9))).toBe(false);
+    // Sent before it: a repetition that is under way already.
+    expect(lost.followsLoss('a', 1, numbered(4))).toBe(false);
+    expect(lost.followsLoss('a', 1, numbered(6))).toBe(true);
+    expect(lost.followsLoss('a', 1, numbered(5))).toBe(false);
     expect(lost.size).toBe(0);
-    lost.add('a', { ...numbered(0), producerId: -1 });
+    lost.add('a', 1, { ...numbered(0), producerId: -1 });
     expect(lost.size).toBe(0);
-    lost.add('a', numbered(5));
-    lost.add('a', numbered(0, 1)); // a later epoch counts instead
-    expect(lost.followsLoss('a', numbered(1, 1), 1)).toBe(true);
-    expect(lost.followsLoss('a', numbered(0, 1), 1)).toBe(false);
+    lost.add('a', 1, numbered(5));
+    lost.add('a', 1, numbered(0, 1)); // a later epoch counts instead
+    expect(lost.followsLoss('a', 1, numbered(1, 1))).toBe(true);
+    expect(lost.followsLoss('a', 1, numbered(0, 1))).toBe(false);
+  });
+
+  it('counts from a repetition that is lost itself, and over the end of the numbers', () => {
+    const lost = new LostSequences();
+    lost.add('a', 1, numbered(1));
+    lost.add('a', 1, numbered(2 ** 31 - 1));
+    expect(lost.followsLoss('a', 1, numbered(1))).toBe(true);
+    expect(lost.followsLoss('a', 1, numbered(2 ** 31 - 2))).toBe(false);
+    expect(lost.followsLoss('a', 1, numbered(2 ** 31 - 1))).toBe(false);
+    expect(lost.size).toBe(0);
   });
 
   it('is remembered of a bounded number of producers, the oldest forgotten first', () => {
     const lost = new LostSequences(2);
-    for (const producerId of [1, 2, 3]) lost.add('a', { ...numbered(0), producerId });
+    for (const producerId of [1, 2, 3]) lost.add('a', 1, { ...numbered(0), producerId });
     expect(lost.size).toBe(2);
-    expect(lost.followsLoss('a', { ...numbered(1), producerId: 1 }, 1)).toBe(false);
-    expect(lost.followsLoss('a', { ...numbered(1), producerId: 2 }, 1)).toBe(true);
+    expect(lost.followsLoss('a', 1, { ...numbered(1), producerId: 1 })).toBe(false);
+    expect(lost.followsLoss('a', 1, { ...numbered(1), producerId: 2 })).toBe(true);
   });
 });

@@ -9,7 +9,8 @@ import { addSafe, invariant } from '@kafscale/core';
 
 import { PartitionAppender } from './partition-appender.js';
 import { ProducerTable } from './producer-table.js';
-import { appendToProducer, checkSequence } from './sequences.js';
+import { appendToProducer, checkSequence, isSentBehind } from './sequences.js';
+import type { NumberedBatch } from './sequences.js';
 import type { CommitDecision, CommitState, DecidedExtent, DecidedSegment } from './types.js';
 
 const unknownTopicOrPartition = 3;
@@ -37,8 +38,8 @@ class CommitDecider {
   readonly #appenders = new Map<number, PartitionAppender>();
   readonly #segments: DecidedSegment[] = [];
   readonly #extents: DecidedExtent[] = [];
-  /** Producers, by partition, of the segments of this call that were refused as a whole. */
-  readonly #lostProducers = new Map<number, Set<number>>();
+  /** By partition and producer: the first batch that was lost earlier in this call. */
+  readonly #lostProducers = new Map<number, Map<number, NumberedBatch>>();
 
   constructor(state: CommitState) {
     this.#state = state;
@@ -83,18 +84,34 @@ class CommitDecider {
     return answer;
   }
 
-  /**
-   * Loss spreads forward, as it does in ingest between calls (design §4.5). A later segment of the same
-   * call may be young enough, or sealed after its node had registered anew. Where the partition takes
-   * any first sequence, a batch in it would be written, and the one that was lost here shut out.
-   */
   #lose(segment: SegmentCommit, kind: 'tooOld' | 'fenced'): SegmentAnswer {
     for (const { batches, partitionId } of segment.extents) {
-      const lost = this.#lostProducers.get(partitionId) ?? new Set();
-      for (const { producerId } of batches) if (producerId >= 0) lost.add(producerId);
-      this.#lostProducers.set(partitionId, lost);
+      for (const batch of batches) this.#loseBatch(partitionId, batch);
     }
     return { kind };
+  }
+
+  /**
+   * Loss spreads forward, as it does in ingest between calls (design §4.5). A later segment of the same
+   * call may be young enough, or sealed after its node had registered anew, or opened after the loss.
+   * Where the partition takes any first sequence, a batch in it would be written, and the one that was
+   * lost here shut out.
+   */
+  #loseBatch(partitionId: number, batch: BatchCommit): void {
+    if (batch.producerId < 0) return;
+    const lost = this.#lostProducers.get(partitionId) ?? new Map<number, NumberedBatch>();
+    const known = lost.get(batch.producerId);
+    if (known === undefined || !isSentBehind(batch, known)) lost.set(batch.producerId, batch);
+    this.#lostProducers.set(partitionId, lost);
+  }
+
+  /** Whether it was sent behind a lost one. The lost one itself may come again, and ends it. */
+  #isLost(partitionId: number, batch: BatchCommit): boolean {
+    const producers = this.#lostProducers.get(partitionId);
+    const lost = producers?.get(batch.producerId);
+    if (lost === undefined) return false;
+    if (lost.baseSequence === batch.baseSequence) producers?.delete(batch.producerId);
+    return isSentBehind(batch, lost);
   }
 
   #decideExtent(segment: SegmentCommit, extent: ExtentCommit): readonly BatchAnswer[] {
@@ -135,15 +152,14 @@ class CommitDecider {
 
   /** 0: append it. An object: a duplicate, and where the original is. Else Kafka's error code. */
   #refusalOf(appender: PartitionAppender, batch: BatchCommit): number | { baseOffset: number } {
-    if (batch.excluded) return kafkaStorageError;
-    if (batch.producerId < 0) return 0;
-    if (this.#lostProducers.get(appender.partitionId)?.has(batch.producerId) === true) {
+    const { partitionId } = appender;
+    if (batch.excluded) {
+      this.#loseBatch(partitionId, batch);
       return kafkaStorageError;
     }
-    const known = this.#producers.get({
-      partitionId: appender.partitionId,
-      producerId: batch.producerId,
-    });
+    if (batch.producerId < 0) return 0;
+    if (this.#isLost(partitionId, batch)) return kafkaStorageError;
+    const known = this.#producers.get({ partitionId, producerId: batch.producerId });
     const mayLackState = batch.producerId <= appender.producerStateFloor;
     const verdict = checkSequence(known, batch, mayLackState);
     if (verdict.kind === 'append') return 0;

@@ -105,6 +105,13 @@ export function lastSequenceOf(batch: NumberedBatch): number {
   return (batch.baseSequence + batch.recordCount - 1) % sequencesTotal;
 }
 
+/** Whether `batch` was sent some time after `lost`, in the same epoch. */
+export function isSentBehind(batch: NumberedBatch, lost: NumberedBatch): boolean {
+  if (batch.producerEpoch !== lost.producerEpoch) return false;
+  const distance = (batch.baseSequence - lost.baseSequence + sequencesTotal) % sequencesTotal;
+  return distance > 0 && distance < sequencesTotal / 2;
+}
+
 function follows(lastSequence: number, baseSequence: number): boolean {
   return baseSequence === (lastSequence + 1) % sequencesTotal;
 }

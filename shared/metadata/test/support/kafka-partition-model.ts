@@ -24,20 +24,38 @@ export class KafkaPartitionModel {
   readonly log: BatchCommit[] = [];
   readonly #entries = new Map<number, Entry>();
   readonly #floor: number;
+  readonly #lostInCall = new Map<number, BatchCommit>();
 
   constructor(producerStateFloor: number) {
     this.#floor = producerStateFloor;
   }
 
+  /** A batch that is excluded takes with it what its producer sent behind it, in the same call. */
+  beginCall(): void {
+    this.#lostInCall.clear();
+  }
+
   /** The base offset, or the negated error code. */
   append(batch: BatchCommit): number {
-    if (batch.excluded) return -56;
+    if (this.#isLost(batch)) return -56;
     if (batch.producerId === -1) return this.#write(batch);
     const entry = this.#entries.get(batch.producerId);
     const duplicate = entry === undefined ? undefined : findDuplicateBatch(entry, batch);
     if (duplicate !== undefined) return duplicate.lastOffset - duplicate.offsetDelta;
     const error = this.#check(entry, batch);
     return error === 0 ? this.#write(batch) : -error;
+  }
+
+  #isLost(batch: BatchCommit): boolean {
+    const lost = this.#lostInCall.get(batch.producerId);
+    const isBehind = lost !== undefined && isLater(batch, lost);
+    if (batch.excluded) {
+      if (!isBehind) this.#lostInCall.set(batch.producerId, batch);
+      return true;
+    }
+    if (batch.producerId === -1) return false;
+    if (lost?.baseSequence === batch.baseSequence) this.#lostInCall.delete(batch.producerId);
+    return isBehind;
   }
 
   /** What the producer would send next in this epoch. */
@@ -111,4 +129,11 @@ function firstSeq(batch: BatchMetadata): number {
 
 function increment(sequence: number, by: number): number {
   return sequence > intMax - by ? by - (intMax - sequence) - 1 : sequence + by;
+}
+
+/** Nearer ahead than behind, on the circle of sequences. */
+function isLater(batch: BatchCommit, than: BatchCommit): boolean {
+  if (batch.producerEpoch !== than.producerEpoch) return false;
+  const ahead = batch.baseSequence - than.baseSequence;
+  return ahead > 0 ? ahead < 2 ** 30 : ahead < -(2 ** 30);
 }
