@@ -1,18 +1,38 @@
 import { isOperatingError } from '@kafscale/core';
 import { runFetchLoad, type FetchLoad } from './fetch-load.js';
-import { runProduceLoad, type ProduceLoad } from './produce-load.js';
+import { runOpenLoopLoad, type OpenLoopLoad, type OpenLoopResult } from './open-loop-load.js';
+import { runProduceLoad, type LoadResult, type ProduceLoad } from './produce-load.js';
+
+/** What each kind of load takes and gives. */
+export interface RawLoads {
+  readonly produce: { readonly load: ProduceLoad; readonly result: LoadResult };
+  readonly fetch: { readonly load: FetchLoad; readonly result: LoadResult };
+  readonly openLoop: { readonly load: OpenLoopLoad; readonly result: OpenLoopResult };
+}
 
 /**
  * The load generators as a process of their own, so that their CPU time is not that of the benchmark:
  * `main.js '{"kind": "produce", …}'` prints the result as JSON.
  */
-export type RawLoad = ({ kind: 'produce' } & ProduceLoad) | ({ kind: 'fetch' } & FetchLoad);
+export type RawLoad<Kind extends keyof RawLoads = keyof RawLoads> = {
+  readonly [Each in Kind]: { readonly kind: Each } & RawLoads[Each]['load'];
+}[Kind];
 
 const load = JSON.parse(process.argv[2] ?? '') as RawLoad;
 try {
-  const run = load.kind === 'produce' ? runProduceLoad(load) : runFetchLoad(load);
-  console.log(JSON.stringify(await run));
+  console.log(JSON.stringify(await run(load)));
 } catch (error) {
   console.error(isOperatingError(error) ? `${error.code}: ${error.message}` : error);
   process.exit(1);
+}
+
+function run(asked: RawLoad): Promise<RawLoads[keyof RawLoads]['result']> {
+  switch (asked.kind) {
+    case 'produce':
+      return runProduceLoad(asked);
+    case 'fetch':
+      return runFetchLoad(asked);
+    case 'openLoop':
+      return runOpenLoopLoad(asked);
+  }
 }
