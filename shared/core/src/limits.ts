@@ -153,7 +153,7 @@ export const limits = {
   rpcShortCallMsMax: 10_000, // registry, lookups, read index
   httpBodyBytesMax: 1 * MiB,
   feedBarrierMsMax: 10_000,
-  nodeHeartbeatMs: 2_000,
+  nodeHeartbeatMs: 3_000, // with the lease: less than a query per second of an idle process
   nodeDeadAfterMs: 10_000,
   leaseDurationMs: 10_000,
   leaseRenewMs: 3_000,
@@ -217,6 +217,7 @@ export const limits = {
   orphanGraceMs: 60 * 60_000, // ≥ commitAgeMsMax + commitTimeoutMs + clockSkewMsMax
   orphanSweepIntervalMs: 24 * 60 * 60_000,
   orphanSweepPauseMs: 500, // between the 256 parts of a sweep, and between its thousands of objects
+  orphanSweepPartsPerStep: 16, // between two writes of how far it has come
 
   // Shutdown
   drainMsMax: 30_000,
