@@ -2,8 +2,18 @@ import { randomUUID } from 'node:crypto';
 import { apis } from '@kafscale/codec';
 import { ClusterMembership, FeedReplica } from '@kafscale/cluster';
 import type { CoordinatorService } from '@kafscale/cluster';
-import { createCoordinator, registerBackgroundMetrics } from '@kafscale/coordinator';
-import type { BackgroundOptions, BackgroundTimes, Coordinator } from '@kafscale/coordinator';
+import {
+  createCoordinator,
+  registerBackgroundMetrics,
+  registerCompactionMetrics,
+} from '@kafscale/coordinator';
+import type {
+  BackgroundOptions,
+  BackgroundTimes,
+  CompactionLimits,
+  CompactionOptions,
+  Coordinator,
+} from '@kafscale/coordinator';
 import { limits, systemClock } from '@kafscale/core';
 import type { Clock } from '@kafscale/core';
 import { createFetchService } from '@kafscale/fetch';
@@ -12,6 +22,7 @@ import type { Ingest, IngestMetrics } from '@kafscale/ingest';
 import { openMetadataStore } from '@kafscale/metadata';
 import type { MetadataStore, MetadataStoreOptions } from '@kafscale/metadata';
 import { openObjectStore } from '@kafscale/storage';
+import type { ObjectStoreOptions } from '@kafscale/storage';
 import { Metrics } from '@kafscale/telemetry';
 import postgres from 'postgres';
 import { cleanup } from './cleanup.js';
@@ -37,7 +48,23 @@ export class ShiftedClock implements Clock {
   }
 }
 
-/** Real parts in one process: coordinator over PostgreSQL, ingest nodes and readers over files. */
+/** Where objects are. */
+export interface ObjectPlace {
+  readonly url: string;
+  readonly options: ObjectStoreOptions;
+}
+
+export interface ClusterParts {
+  /** Instead of a folder. */
+  readonly objects?: ObjectPlace;
+  /** Absent: segments stay as they were written. */
+  readonly compaction?: Partial<CompactionLimits>;
+}
+
+/**
+ * Real parts in one process: coordinator over PostgreSQL, ingest nodes and readers over files, or over
+ * an S3 server.
+ */
 export class Cluster {
   readonly folder = new StoreFolder();
   readonly slot = new CoordinatorSlot();
@@ -45,6 +72,7 @@ export class Cluster {
   readonly #storeOptions: Partial<MetadataStoreOptions>;
   /** Of retention and garbage collection; null: there is none. */
   readonly #backgroundTimes: BackgroundTimes | null;
+  readonly #parts: ClusterParts;
   /** As in standalone: the lease stays with the data, so that a restart owns the shard at once. */
   readonly #instanceId = randomUUID();
   #store: MetadataStore | null = null;
@@ -54,10 +82,12 @@ export class Cluster {
     databaseUrl: string,
     storeOptions: Partial<MetadataStoreOptions>,
     backgroundTimes: BackgroundTimes | null,
+    parts: ClusterParts,
   ) {
     this.databaseUrl = databaseUrl;
     this.#storeOptions = storeOptions;
     this.#backgroundTimes = backgroundTimes;
+    this.#parts = parts;
   }
 
   /** `storeOptions.url` may lead to the database through a proxy. */
@@ -65,8 +95,9 @@ export class Cluster {
     databaseUrl: string,
     storeOptions: Partial<MetadataStoreOptions> = {},
     backgroundTimes: BackgroundTimes | null = null,
+    parts: ClusterParts = {},
   ): Promise<Cluster> {
-    const cluster = new Cluster(databaseUrl, storeOptions, backgroundTimes);
+    const cluster = new Cluster(databaseUrl, storeOptions, backgroundTimes, parts);
     cleanup(() => cluster.folder.remove());
     cleanup(() => cluster.#stopCoordinator());
     cleanup(() => cluster.#admin?.end({ timeout: 1 }));
@@ -76,6 +107,10 @@ export class Cluster {
 
   get store(): MetadataStore {
     return this.#store!;
+  }
+
+  get objects(): ObjectPlace {
+    return this.#parts.objects ?? { url: this.folder.url, options: {} };
   }
 
   async restartCoordinator(): Promise<void> {
@@ -139,6 +174,9 @@ export class Cluster {
       ...(this.#backgroundTimes !== null && {
         background: this.#background(this.#backgroundTimes),
       }),
+      ...(this.#parts.compaction !== undefined && {
+        compaction: this.#compaction(this.#parts.compaction),
+      }),
     });
     this.slot.current = coordinator;
     await coordinator.start();
@@ -146,7 +184,14 @@ export class Cluster {
 
   #background(times: BackgroundTimes): BackgroundOptions {
     const metrics = registerBackgroundMetrics(new Metrics({ processMetrics: false }));
-    return { objectStore: openObjectStore(this.folder.url), metrics, times };
+    const { options, url } = this.objects;
+    return { objectStore: openObjectStore(url, options), metrics, times };
+  }
+
+  #compaction(limitsOfTest: Partial<CompactionLimits>): CompactionOptions {
+    const metrics = registerCompactionMetrics(new Metrics({ processMetrics: false }));
+    const { options: storeOptions, url: storeUrl } = this.objects;
+    return { storeUrl, storeOptions, softwareVersion: 'test', metrics, limits: limitsOfTest };
   }
 
   async #stopCoordinator(): Promise<void> {
@@ -209,6 +254,8 @@ export interface IngestNodeOptions {
   readonly flushInFlightMax?: number;
   readonly heartbeatMs?: number;
   readonly bytesInFlightMax?: number;
+  /** Another way to the objects than the cluster's; then `storePath` has no say. */
+  readonly objects?: ObjectPlace;
 }
 
 /** An ingest service with what a process has around it. */
@@ -229,9 +276,10 @@ export class IngestNode {
   #closed = false;
 
   constructor(cluster: Cluster, options: IngestNodeOptions) {
-    const { slot } = cluster;
+    const { folder, objects, slot } = cluster;
     this.commits = new CommitLink(slot);
-    this.storePath = cluster.folder.newPath();
+    this.storePath = folder.newPath();
+    const place = options.objects ?? (objects.url === folder.url ? null : objects);
     this.#replica = new FeedReplica({
       coordinator: slot,
       commits: false,
@@ -264,8 +312,8 @@ export class IngestNode {
         incarnation: this.membership.view.incarnation,
       }),
       databaseNowMs: () => this.membership.databaseNowMs() - this.bornEarlierMs,
-      storeUrl: this.storePath.url,
-      storeOptions: {},
+      storeUrl: place?.url ?? this.storePath.url,
+      storeOptions: place?.options ?? {},
       // Not 0: then small segments would not overlap, and what is tested here is that they do.
       flushIntervalMs: 2,
       flushInFlightMax: options.flushInFlightMax ?? 64,
@@ -362,7 +410,7 @@ export class Reader {
       backoffMsMin: 5,
       ...(options.barrierMsMax !== undefined && { barrierMsMax: options.barrierMsMax }),
     });
-    const store = openObjectStore(cluster.folder.url);
+    const store = openObjectStore(cluster.objects.url, cluster.objects.options);
     const fetch = createFetchService({
       replica: this.replica,
       coordinator,
