@@ -1,3 +1,4 @@
+export type { BlockRead, BlockService, BlockUrgency, WantedExtent } from './blocks.js';
 export type {
   BatchAnswer,
   BatchCommit,
@@ -25,7 +26,12 @@ export type { ClusterView, NodeGrant, NodeInfo, NodeRegistration, NodeRole } fro
 export type { CoordinatorService, FetchService, IngestService } from './services.js';
 export { ClusterMembership } from './membership/cluster-membership.js';
 export type { ClusterMembershipOptions } from './membership/cluster-membership.js';
-export { connectCoordinator, connectFetch, connectIngest } from './remote/connect.js';
+export {
+  connectBlocks,
+  connectCoordinator,
+  connectFetch,
+  connectIngest,
+} from './remote/connect.js';
 export type { LinkClass, RemoteOptions, RemoteService } from './remote/connect.js';
 export { serveCoordinator, serveFetch, serveIngest } from './remote/serve.js';
 export { servicePaths } from './remote/service-methods.js';
