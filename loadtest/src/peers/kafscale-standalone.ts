@@ -10,6 +10,8 @@ export interface StandaloneOptions extends BenchServerOptions {
   readonly profileDir?: string | undefined;
   /** `KAFSCALE_…` and other variables that are not its defaults: another store, for example. */
   readonly settings?: Readonly<Record<string, string>>;
+  /** Kept at the end, so that a later server goes on with it. Absent: a fresh one, deleted. */
+  readonly dataDir?: string;
   /** Says what `settings` make of it. */
   readonly description?: string;
   /** In tables. */
@@ -21,6 +23,7 @@ export interface StandaloneOptions extends BenchServerOptions {
 export interface StandaloneServer extends BenchServer {
   /** Of its HTTP surface, without a slash at its end: `/metrics` is there. */
   readonly httpUrl: string;
+  readonly dataDir: string;
 }
 
 /**
@@ -30,7 +33,7 @@ export interface StandaloneServer extends BenchServer {
 export async function startStandalone(options: StandaloneOptions): Promise<StandaloneServer> {
   const [kafkaPort = 0, httpPort = 0] = await freePorts(2);
   const httpUrl = `http://127.0.0.1:${httpPort}`;
-  const dataDir = await mkdtemp(join(options.dataRoot, 'kafscale-'));
+  const dataDir = options.dataDir ?? (await mkdtemp(join(options.dataRoot, 'kafscale-')));
   const profiling = await profilingArguments(options.profileDir);
   const program = await StartedProgram.start({
     command: process.execPath,
@@ -54,10 +57,12 @@ export async function startStandalone(options: StandaloneOptions): Promise<Stand
     description: options.description ?? defaultDescription,
     address: { host: '127.0.0.1', port: kafkaPort },
     httpUrl,
+    dataDir,
     rootPids: [program.pid],
     storePids: options.storePids ?? [],
     dispose: async () => {
       await program.stop();
+      if (options.dataDir !== undefined) return;
       await rm(dataDir, { recursive: true, force: true, maxRetries: 5 });
     },
   };
