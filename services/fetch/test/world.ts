@@ -206,6 +206,7 @@ export class World {
         timestampType: 'CreateTime',
         timestampBeforeMsMax: Infinity,
         timestampAfterMsMax: Infinity,
+        flushMs: -1,
       },
       partitions: heads,
     };

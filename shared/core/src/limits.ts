@@ -44,6 +44,7 @@ export const limits = {
   sealJobsQueuedMax: 1024,
   idleChunkBytesMax: 32 * MiB,
   sealThreads: 2,
+  flushIntervalMsMax: 60_000, // of a node or a topic; well below commitAgeMsMax
   flushIntervalMsWithS3: 250,
   flushIntervalMsWithFiles: 0,
   flushInFlightMax: 4,
@@ -86,6 +87,7 @@ export const limits = {
   loadWaitMsMax: 15_000, // below the 30 s that clients wait for a response
   badExtentsMax: 10_000,
   badExtentRetryMs: 10_000,
+  blockMemoryIdleBytesMax: 32 * MiB, // of evicted blocks, for the next reads
   listOffsetsReadsInFlightMax: 4, // each may decompress a batch
 
   // Segment compaction
@@ -124,6 +126,7 @@ export const limits = {
   storeOpenDirectoriesMax: 512,
   storeOpenFilesMax: 256,
   storeTempFileAgeMs: 15 * 60_000,
+  storeDirectWriteBytes: 4 * MiB, // per thread that writes past the page cache
 
   // Metadata store
   metadataSessionsMax: 10,

@@ -25,6 +25,7 @@ export const settings: TopicSettings = {
   timestampType: 'CreateTime',
   timestampBeforeMsMax: 1_000_000,
   timestampAfterMsMax: 1_000,
+  flushMs: -1,
 };
 
 interface PartitionData {
