@@ -26,13 +26,8 @@ try {
   process.exit(1);
 }
 
-function run(asked: RawLoad): Promise<RawLoads[keyof RawLoads]['result']> {
-  switch (asked.kind) {
-    case 'produce':
-      return runProduceLoad(asked);
-    case 'fetch':
-      return runFetchLoad(asked);
-    case 'openLoop':
-      return runOpenLoopLoad(asked);
-  }
+async function run(asked: RawLoad): Promise<RawLoads[keyof RawLoads]['result']> {
+  if (asked.kind === 'produce') return await runProduceLoad(asked);
+  if (asked.kind === 'fetch') return await runFetchLoad(asked);
+  return await runOpenLoopLoad(asked);
 }

@@ -34,7 +34,7 @@ export async function runProduceLoad(load: ProduceLoad): Promise<LoadResult> {
   const connections = await Promise.all(
     Array.from({ length: load.connections }, async (_, index) => {
       const socket = await FrameSocket.open(load.address);
-      const frames = Array.from({ length: load.inFlightPerConnection }, (_, correlationId) => {
+      const frames = Array.from({ length: load.inFlightPerConnection }, (__, correlationId) => {
         const slot = index * load.inFlightPerConnection + correlationId;
         return produceFrame(load, { batch, slot, correlationId });
       });

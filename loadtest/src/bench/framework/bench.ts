@@ -31,6 +31,8 @@ export interface Bench {
   compare(load: Load, options?: CompareOptions): Promise<void>;
   /** Prints and keeps a table of the benchmark's own. */
   table(table: OwnTable): void;
+  /** For what the body starts itself: called at the end, the last one first. */
+  readonly defer: StartContext['defer'];
 }
 
 export interface CompareOptions {
@@ -122,6 +124,7 @@ async function runWithServers(declaration: BenchDeclaration, options: BenchOptio
       },
       compare: comparison({ options, ours, servers, report }),
       table: (table) => report.table(table),
+      defer,
     });
   } finally {
     for (const dispose of disposals) await dispose();

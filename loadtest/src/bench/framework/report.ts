@@ -24,6 +24,8 @@ export interface OwnTable {
   /** The first column is text. */
   readonly rows: readonly (readonly string[])[];
   readonly verdicts?: readonly Verdict[];
+  /** What the rows were made of: kept, not printed. */
+  readonly figures?: unknown;
 }
 
 /** Prints what was measured as Markdown, and keeps it as JSON. */
