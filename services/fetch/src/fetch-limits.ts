@@ -4,6 +4,8 @@ import { limits } from '@kafscale/core';
 export interface FetchLimits {
   /** Memory of the block cache. */
   readonly blockCacheBytes: number;
+  /** Memory of evicted blocks that is kept for the next reads, beside the cache. */
+  readonly blockMemoryIdleBytesMax: number;
   /** The part of it, up to 1, that lagging readers keep when the others need room. */
   readonly catchUpCacheShare: number;
   /** Per kind of reader (tail, catching up): bytes being loaded and assembled for responses. */
@@ -39,6 +41,7 @@ export interface FetchLimits {
 
 export const defaultFetchLimits: FetchLimits = {
   blockCacheBytes: limits.blockCacheBytes,
+  blockMemoryIdleBytesMax: limits.blockMemoryIdleBytesMax,
   catchUpCacheShare: limits.catchUpCacheShare,
   fetchBytesInFlightMax: limits.fetchBytesInFlightMax,
   fetchResponseBytesMax: limits.fetchResponseBytesMax,

@@ -13,7 +13,9 @@ import { type Clock, describeError, isOperatingError, limits, systemClock } from
 import type { ObjectStore } from '@kafscale/storage';
 import { BadExtents } from './blocks/bad-extents.js';
 import { BlockCache } from './blocks/block-cache.js';
+import { BlockMemoryPool } from './blocks/block-memory.js';
 import { BlockLoader, type LoadResult } from './blocks/block-loader.js';
+import { Lease } from './blocks/lease.js';
 import { LoadQueue } from './blocks/load-queue.js';
 import { type RecentSegmentReader, SegmentSource } from './blocks/segment-source.js';
 import { BatchIndexes } from './extents/batch-indexes.js';
@@ -61,7 +63,7 @@ export function createFetchService(options: FetchServiceOptions): ClosableFetchS
   const loader = createLoader(options, fetchLimits);
   const waiters = new Waiters(fetchLimits.waitersMax);
   const follower = new FeedFollower({ replica, index, waiters });
-  const context: HandlerContext = {
+  const parts: Parts = {
     replica,
     reader: new LogReader({
       index,
@@ -81,7 +83,7 @@ export function createFetchService(options: FetchServiceOptions): ClosableFetchS
   };
   metrics.gauge('fetch_waiting_requests', () => waiters.count);
   return {
-    handle: (request, signal) => handle(context, request, signal),
+    handle: (request, signal) => handle(parts, request, signal),
     close() {
       follower.close();
       waiters.close();
@@ -90,19 +92,23 @@ export function createFetchService(options: FetchServiceOptions): ClosableFetchS
   };
 }
 
+/** What all requests share. */
+type Parts = Omit<HandlerContext, 'lease'>;
+
 async function handle(
-  context: HandlerContext,
+  parts: Parts,
   request: KafkaRequest,
   signal: AbortSignal,
 ): Promise<KafkaReply> {
-  const { clock, metrics } = context;
+  const { clock, metrics } = parts;
   const startMs = clock.monotonicMs();
+  const lease = new Lease();
   try {
-    const chunks = await answer(context, request, signal);
+    const chunks = await answer({ ...parts, lease }, request, signal);
     if (chunks === null) return { kind: 'close', reason: 'the client has gone' };
     metrics.count('fetch_requests_total');
     metrics.observe('fetch_request_seconds', clock.monotonicMs() - startMs);
-    return { kind: 'response', chunks };
+    return { kind: 'response', chunks, release: () => lease.release() };
   } catch (error) {
     if (!isOperatingError(error)) throw error;
     return { kind: 'close', reason: `${error.code}: ${describeError(error)}` };
@@ -182,11 +188,14 @@ function createLoader(options: FetchServiceOptions, bounds: FetchLimits): BlockL
     lengthMax: bounds.coalescedReadBytesMax,
     gapMax: bounds.coalescedReadGapBytesMax,
   });
+  const memory = new BlockMemoryPool(bounds.blockMemoryIdleBytesMax);
   metrics.gauge('fetch_block_cache_bytes', () => cache.bytes);
+  metrics.gauge('fetch_block_memory_idle_bytes', () => memory.idleBytes);
   metrics.gauge('fetch_loads_queued', () => queue.count);
   return new BlockLoader({
     cache,
     queue,
+    memory,
     source: new SegmentSource({ store, recentSegments, metrics }),
     bad: new BadExtents({
       clock,

@@ -28,6 +28,7 @@ export const fetchHistograms = {
 export const fetchGauges = {
   fetch_waiting_requests: 'Long polls that wait right now',
   fetch_block_cache_bytes: 'Memory of the block cache, loads under way included',
+  fetch_block_memory_idle_bytes: 'Memory of evicted blocks that waits for the next reads',
   fetch_hot_index_extents: 'Extents in the hot index',
   fetch_cached_index_extents: 'Looked-up extents kept in memory',
   fetch_batch_index_parts: 'Parts of large extents that are known by their footers',

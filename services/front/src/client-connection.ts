@@ -83,7 +83,7 @@ export class ClientConnection {
     this.#pipeline = new RequestPipeline<ClientRequest>({
       execute: (request) => this.#execute(request),
       mayExecute: () => this.#mayExecute(),
-      respond: (request, chunks) => this.#respond(request, chunks),
+      respond: (request, chunks, release) => this.#respond(request, chunks, release),
       released: (request, answered) => this.#released(request, answered),
       rejected: (cause) => this.#rejected(cause),
       progressed: () => this.#progressed(),
@@ -207,12 +207,12 @@ export class ClientConnection {
     return unread <= this.#context.limits.responseBytesBufferedPerConnectionMax;
   }
 
-  #respond(request: ClientRequest, chunks: readonly Uint8Array[]): void {
+  #respond(request: ClientRequest, chunks: readonly Uint8Array[], release?: () => void): void {
     let bodyBytes = 0;
     for (const chunk of chunks) bodyBytes += chunk.length;
     const nowMs = this.#context.clock.monotonicMs();
     this.#lastActivityMs = nowMs;
-    this.#writer.write(responseHead(request, bodyBytes), chunks);
+    this.#writer.write(responseHead(request, bodyBytes), chunks, release);
     const metrics = this.#context.metrics.api(request.apiKey);
     metrics?.responseBytes.inc(bodyBytes);
     metrics?.latencySeconds.observe((nowMs - request.receivedMs) / 1000);

@@ -24,11 +24,16 @@ export interface KafkaRequest {
 
 /**
  * `response`: the response body as chunks, without the response header. The caller writes them out
- * and must not change them. `none`: the protocol has no answer here (acks=0). `close`: there is no
+ * and must not change them; when it has done so it calls `release`, once, and then does not look at
+ * them again. One that never calls it costs memory that could have been used again, nothing else. `none`: the protocol has no answer here (acks=0). `close`: there is no
  * Kafka error for what happened, or the outcome is unknown (P4): the front closes the connection.
  */
 export type KafkaReply =
-  | { readonly kind: 'response'; readonly chunks: readonly Uint8Array[] }
+  | {
+      readonly kind: 'response';
+      readonly chunks: readonly Uint8Array[];
+      readonly release?: () => void;
+    }
   | { readonly kind: 'none' }
   | { readonly kind: 'close'; readonly reason: string };
 

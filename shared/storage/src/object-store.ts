@@ -12,6 +12,9 @@ export interface ObjectStore {
   /** For people: `file:///…` or `s3://bucket/prefix`. */
   readonly url: string;
 
+  /** Objects whose size is a multiple of this are stored at the least cost; 1: any size is. */
+  readonly sizeMultiple: number;
+
   /** Fails with STORE_UNREACHABLE (or a more exact code) when the store can't be used. */
   check(): Promise<void>;
 
@@ -22,8 +25,11 @@ export interface ObjectStore {
    */
   put(key: string, chunks: readonly Uint8Array[], crc32c: number): Promise<void>;
 
-  /** Exactly `length` bytes from `position`. OBJECT_NOT_FOUND; RANGE_NOT_SATISFIABLE if short. */
-  read(key: string, position: number, length: number): Promise<Buffer>;
+  /**
+   * Exactly `length` bytes from `position`, in `into` if there is one: it has that length, and is the
+   * store's until the promise settles. OBJECT_NOT_FOUND; RANGE_NOT_SATISFIABLE if short.
+   */
+  read(key: string, position: number, length: number, into?: Buffer): Promise<Buffer>;
 
   /** The last `length` bytes, or the whole object if it is shorter, and the object's size. */
   readTail(key: string, length: number): Promise<{ bytes: Buffer; sizeBytes: number }>;

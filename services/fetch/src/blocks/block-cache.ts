@@ -1,5 +1,6 @@
 import type { Extent } from '@kafscale/cluster';
 import { invariant } from '@kafscale/core';
+import type { BlockMemory } from './block-memory.js';
 import type { LoadedExtent } from './verify-extent.js';
 
 /** Readers near the end of the log and readers far behind it do not evict one another's blocks. */
@@ -16,6 +17,7 @@ interface Block {
   readonly share: CacheShare;
   readonly memoryBytes: number;
   readonly extents: readonly LoadedExtent[];
+  readonly memory: BlockMemory | null;
 }
 
 interface Entry {
@@ -83,12 +85,13 @@ export class BlockCache {
     invariant(this.#reservedBytes >= 0, 'only what was reserved is given back');
   }
 
-  /** `bytes`: the memory that the extents are views of. */
+  /** `bytes`: the memory that the extents are views of. The caller's hold of it becomes the cache's. */
   insert(extents: readonly LoadedExtent[], bytes: number, share: CacheShare): void {
-    if (extents.length === 0) return;
+    const memory = extents[0]?.memory;
+    if (memory === undefined) return;
     const tableBytes = extents.reduce((sum, { table }) => sum + table.memoryBytes, 0);
     const memoryBytes = bytes + tableBytes + extents.length * overheadBytesPerExtent;
-    const block: Block = { share, memoryBytes, extents };
+    const block: Block = { share, memoryBytes, extents, memory };
     this.#evict(memoryBytes);
     for (const loaded of extents) {
       const { segmentId, position } = loaded.extent;
@@ -127,6 +130,7 @@ export class BlockCache {
       entries.delete(extent.position);
       if (entries.size === 0) this.#segments.delete(extent.segmentId);
     }
+    block.memory?.release();
   }
 }
 

@@ -4,7 +4,9 @@ import type { FetchLog } from '../fetch-log.js';
 import type { FetchMetrics } from '../metrics.js';
 import type { BadExtents } from './bad-extents.js';
 import type { BlockCache } from './block-cache.js';
+import { BlockMemory, type BlockMemoryPool, capacityOf } from './block-memory.js';
 import type { Run } from './coalesce.js';
+import { forGood, type Holder, nobody } from './lease.js';
 import {
   type LoadClass,
   loadClasses,
@@ -22,6 +24,7 @@ export interface BlockLoaderOptions {
   readonly cache: BlockCache;
   readonly source: SegmentSource;
   readonly queue: LoadQueue<LoadResult>;
+  readonly memory: BlockMemoryPool;
   readonly bad: BadExtents;
   /** Reads at the same time, by class. */
   readonly readsMax: Readonly<Record<LoadClass, number>>;
@@ -33,6 +36,7 @@ export interface BlockLoaderOptions {
 interface Flight {
   readonly load: PendingLoad<LoadResult>;
   readonly result: Promise<LoadResult>;
+  readonly holders: Holder[];
 }
 
 type Pending = PendingLoad<LoadResult>;
@@ -54,9 +58,11 @@ export class BlockLoader {
   }
 
   /** From memory, or undefined. */
-  find(extent: Extent): LoadedExtent | undefined {
+  find(extent: Extent, holder = forGood): LoadedExtent | undefined {
     const loaded = this.#options.cache.find(extent);
-    if (loaded !== undefined) this.#options.metrics.count('fetch_block_hits_total');
+    if (loaded === undefined) return undefined;
+    this.#options.metrics.count('fetch_block_hits_total');
+    holder.hold(loaded);
     return loaded;
   }
 
@@ -80,9 +86,13 @@ export class BlockLoader {
     return this.isCached(extent) || this.#flights.has(keyOf(extent));
   }
 
-  load(request: LoadRequest): Promise<LoadResult> {
+  /** The holder is told before the result is there. Without one the memory is not used again. */
+  load(request: LoadRequest, holder = forGood): Promise<LoadResult> {
     const cached = this.#options.cache.find(request.extent);
-    if (cached !== undefined) return Promise.resolve({ kind: 'loaded', loaded: cached });
+    if (cached !== undefined) {
+      holder.hold(cached);
+      return Promise.resolve({ kind: 'loaded', loaded: cached });
+    }
     const { metrics } = this.#options;
     if (request.loadClass !== 'readAhead') metrics.count('fetch_block_misses_total');
     const failure = this.#options.bad.find(request.extent);
@@ -92,10 +102,16 @@ export class BlockLoader {
     const flight = this.#flights.get(key);
     if (flight !== undefined) {
       this.#options.queue.promote(flight.load, request.loadClass);
+      flight.holders.push(holder);
       this.#schedule();
       return flight.result;
     }
-    return this.#enqueue(key, request);
+    return this.#enqueue(key, request, holder);
+  }
+
+  /** For readers to come. */
+  loadAhead(request: LoadRequest): void {
+    void this.load(request, nobody);
   }
 
   /** Its row says that it exists, its object does not: remembered, and said once. */
@@ -109,9 +125,10 @@ export class BlockLoader {
     for (const load of this.#options.queue.drain()) load.resolve(closedFailure);
   }
 
-  #enqueue(key: string, request: LoadRequest): Promise<LoadResult> {
+  #enqueue(key: string, request: LoadRequest, holder: Holder): Promise<LoadResult> {
     const { promise, resolve } = deferred<LoadResult>();
     const { extent, loadClass } = request;
+    const holders = [holder];
     const load: Pending = {
       request,
       position: extent.position,
@@ -120,10 +137,11 @@ export class BlockLoader {
       isQueued: false,
       resolve: (result) => {
         this.#flights.delete(key);
+        if (result.kind === 'loaded') for (const each of holders) each.hold(result.loaded);
         resolve(result);
       },
     };
-    this.#flights.set(key, { load, result: promise });
+    this.#flights.set(key, { load, result: promise, holders });
     this.#options.queue.add(load);
     this.#schedule();
     return promise;
@@ -146,7 +164,7 @@ export class BlockLoader {
         const run = queue.peek(loadClass);
         if (run === undefined) break;
         // No room: some read holds it, and its end starts the next ones.
-        if (!cache.reserve(run.length)) return;
+        if (!cache.reserve(capacityOf(run.length))) return;
         queue.remove(run);
         this.#reading[loadClass]++;
         void this.#read(run, loadClass);
@@ -159,21 +177,21 @@ export class BlockLoader {
     const startMs = clock.monotonicMs();
     let isReserved = true;
     try {
-      const bytes = await this.#readRun(run);
-      cache.cancel(run.length);
+      const read = await this.#readRun(run);
+      cache.cancel(capacityOf(run.length));
       isReserved = false;
-      if (Buffer.isBuffer(bytes)) await this.#deliver(run, bytes);
-      else if (bytes.kind === 'damaged') await this.#readEach(run);
-      else this.#fail(run, bytes);
+      if (read instanceof BlockMemory) await this.#deliver(run, read);
+      else if (read.kind === 'damaged') await this.#readEach(run);
+      else this.#fail(run, read);
     } finally {
-      if (isReserved) cache.cancel(run.length);
+      if (isReserved) cache.cancel(capacityOf(run.length));
       this.#reading[loadClass]--;
       metrics.observe('fetch_load_seconds', clock.monotonicMs() - startMs);
       this.#startReads();
     }
   }
 
-  async #readRun(run: Run<Pending>): Promise<Buffer | LoadFailure> {
+  async #readRun(run: Run<Pending>): Promise<BlockMemory | LoadFailure> {
     const { source } = this.#options;
     const { extent, arrival } = firstOf(run).request;
     const { position, length } = run;
@@ -181,20 +199,39 @@ export class BlockLoader {
     if (arrival > 0) {
       const range = { segmentId, position, length };
       const recent = await source.readFromWriter(writerNodeId, arrival, range);
-      if (recent !== null) return recent;
+      if (recent !== null) return notPooled(recent);
     }
-    return source.readFromStore(segmentId, position, length);
+    return this.#readFromStore(segmentId, position, length);
+  }
+
+  /** The memory is the caller's to release, or to hand on. */
+  async #readFromStore(
+    segmentId: string,
+    position: number,
+    length: number,
+  ): Promise<BlockMemory | LoadFailure> {
+    const memory = this.#options.memory.take(length);
+    const bytes = await this.#options.source.readFromStore(
+      segmentId,
+      position,
+      length,
+      memory.bytes,
+    );
+    if (bytes === memory.bytes) return memory;
+    memory.release();
+    return Buffer.isBuffer(bytes) ? notPooled(bytes) : bytes;
   }
 
   /** Verifies every member; what is not intact is read once more, by itself, from the store. */
-  async #deliver(run: Run<Pending>, bytes: Buffer): Promise<void> {
+  async #deliver(run: Run<Pending>, memory: BlockMemory): Promise<void> {
     const loaded: LoadedExtent[] = [];
     const deliveries: (() => void)[] = [];
     const suspects: Pending[] = [];
     for (const load of run.members) {
       const start = load.position - run.position;
-      const view = bytes.subarray(start, start + load.length);
-      const verdict = verifyExtent(view, load.request.extent, load.request.leaderEpoch);
+      const view = memory.bytes.subarray(start, start + load.length);
+      const { extent, leaderEpoch } = load.request;
+      const verdict = verifyExtent(view, extent, leaderEpoch, memory);
       if (verdict.kind === 'intact') {
         loaded.push(verdict.loaded);
         deliveries.push(() => load.resolve({ kind: 'loaded', loaded: verdict.loaded }));
@@ -203,7 +240,8 @@ export class BlockLoader {
       }
     }
     const share = firstOf(run).loadClass === 'tail' ? 'tail' : 'catchUp';
-    this.#options.cache.insert(loaded, bytes.length, share);
+    if (loaded.length > 0) this.#options.cache.insert(loaded, memory.capacityBytes, share);
+    else memory.release();
     for (const deliver of deliveries) deliver();
     for (const load of suspects) await this.#readAlone(load);
   }
@@ -214,14 +252,17 @@ export class BlockLoader {
   }
 
   async #readAlone(load: Pending): Promise<void> {
-    const { cache, source } = this.#options;
     const { extent, leaderEpoch } = load.request;
-    const bytes = await source.readFromStore(extent.segmentId, extent.position, extent.length);
-    if (!Buffer.isBuffer(bytes)) return this.#failOne(load, bytes);
-    const verdict = verifyExtent(bytes, extent, leaderEpoch);
-    if (verdict.kind === 'damaged') return this.#failOne(load, verdict);
+    const { segmentId, position, length } = extent;
+    const memory = await this.#readFromStore(segmentId, position, length);
+    if (!(memory instanceof BlockMemory)) return this.#failOne(load, memory);
+    const verdict = verifyExtent(memory.bytes, extent, leaderEpoch, memory);
+    if (verdict.kind === 'damaged') {
+      memory.release();
+      return this.#failOne(load, verdict);
+    }
     const share = load.loadClass === 'tail' ? 'tail' : 'catchUp';
-    cache.insert([verdict.loaded], bytes.length, share);
+    this.#options.cache.insert([verdict.loaded], memory.capacityBytes, share);
     load.resolve({ kind: 'loaded', loaded: verdict.loaded });
   }
 
@@ -249,6 +290,11 @@ export class BlockLoader {
 }
 
 const closedFailure: LoadFailure = { kind: 'unavailable', reason: 'the fetch service is closing' };
+
+/** Bytes that came in memory of their own. */
+function notPooled(bytes: Buffer): BlockMemory {
+  return new BlockMemory(bytes, bytes.length, () => undefined);
+}
 
 function firstOf(run: Run<Pending>): Pending {
   const load = run.members[0];

@@ -63,16 +63,17 @@ export class SegmentSource {
     }
   }
 
-  /** From the object store: exactly those bytes, the caller's own, or why not. */
+  /** From the object store: exactly those bytes, in `into` or the caller's own, or why not. */
   async readFromStore(
     segmentId: string,
     position: number,
     length: number,
+    into?: Buffer,
   ): Promise<Buffer | LoadFailure> {
     const { store, metrics } = this.#options;
     metrics.count('fetch_store_reads_total');
     try {
-      const bytes = await store.read(segmentKey(segmentId), position, length);
+      const bytes = await store.read(segmentKey(segmentId), position, length, into);
       metrics.count('fetch_store_read_bytes_total', bytes.length);
       if (bytes.length === length) return bytes;
       return { kind: 'damaged', reason: `${bytes.length} bytes instead of ${length}` };

@@ -8,6 +8,7 @@ import {
   stampBatch,
 } from '@kafscale/codec';
 import { type BatchTable, BatchTableBuilder } from './batch-table.js';
+import type { BlockMemory } from './block-memory.js';
 
 /** An extent in memory, verified, with the offsets and epoch of its batches stamped. */
 export interface LoadedExtent {
@@ -15,6 +16,8 @@ export interface LoadedExtent {
   /** Exactly the extent's bytes. Nobody changes them any more: responses are views of them. */
   readonly bytes: Buffer;
   readonly table: BatchTable;
+  /** What `bytes` is a view of; null: the garbage collector's. */
+  readonly memory: BlockMemory | null;
 }
 
 export type Verdict =
@@ -31,7 +34,12 @@ const builder = new BatchTableBuilder();
  * facts that no longer change, and the CRC does not cover them. Batches that were not accepted are
  * passed over: their bytes need not even be intact. `bytes` must be the caller's to change.
  */
-export function verifyExtent(bytes: Buffer, extent: Extent, leaderEpoch: number): Verdict {
+export function verifyExtent(
+  bytes: Buffer,
+  extent: Extent,
+  leaderEpoch: number,
+  memory: BlockMemory | null = null,
+): Verdict {
   if (bytes.length !== extent.length) {
     return damaged(`${bytes.length} bytes instead of ${extent.length}`);
   }
@@ -62,7 +70,7 @@ export function verifyExtent(bytes: Buffer, extent: Extent, leaderEpoch: number)
   if (offset !== extent.nextOffset || skippedCount !== extent.skippedBatches.length) {
     return damaged(`it ends at offset ${offset} instead of ${extent.nextOffset}`);
   }
-  return { kind: 'intact', loaded: { extent, bytes, table: builder.finish(offset) } };
+  return { kind: 'intact', loaded: { extent, bytes, table: builder.finish(offset), memory } };
 }
 
 function damaged(reason: string): Verdict {

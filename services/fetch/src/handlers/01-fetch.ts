@@ -135,10 +135,10 @@ async function readRecords(
   prepared: PreparedRead,
   signal: AbortSignal,
 ): Promise<void> {
-  const { reader, readers, replica, metrics } = context;
+  const { reader, readers, replica, metrics, lease } = context;
   if (prepared.plan.plans.length === 0 && prepared.failures.size === 0) return;
   const bytesMax = responseBytesMax(context, wanted.request);
-  const result = await reader.read(prepared, bytesMax, signal);
+  const result = await reader.read(prepared, { bytesMax, signal, holder: lease });
   // A row that is gone was below a log start that had been told before the row was deleted. It may
   // have been told after this request asked: who asks now hears of it, and says OUT_OF_RANGE.
   const isRowGone = result.partitions.some(({ failure }) => failure?.kind === 'noRow');

@@ -1,4 +1,5 @@
 import type { Clock } from '@kafscale/core';
+import type { Lease } from '../blocks/lease.js';
 import type { FetchLimits } from '../fetch-limits.js';
 import type { FetchLog } from '../fetch-log.js';
 import type { Gate } from '../gate.js';
@@ -22,4 +23,6 @@ export interface HandlerContext {
   readonly clock: Clock;
   readonly log: FetchLog;
   readonly metrics: FetchMetrics;
+  /** Of this request: the memory that its response is made of. */
+  readonly lease: Lease;
 }

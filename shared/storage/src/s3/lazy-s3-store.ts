@@ -8,6 +8,7 @@ import { parseS3Url } from './s3-url.js';
  */
 export class LazyS3Store implements ObjectStore {
   readonly url: string;
+  readonly sizeMultiple = 1;
   readonly #options: S3Options;
   #store: Promise<ObjectStore> | undefined;
 
@@ -25,8 +26,8 @@ export class LazyS3Store implements ObjectStore {
     return (await this.#open()).put(key, chunks, crc32c);
   }
 
-  async read(key: string, position: number, length: number): Promise<Buffer> {
-    return (await this.#open()).read(key, position, length);
+  async read(key: string, position: number, length: number, into?: Buffer): Promise<Buffer> {
+    return (await this.#open()).read(key, position, length, into);
   }
 
   async readTail(key: string, length: number): Promise<{ bytes: Buffer; sizeBytes: number }> {

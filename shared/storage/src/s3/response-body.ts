@@ -2,9 +2,9 @@ import { Readable } from 'node:stream';
 import { TruncatedBodyError } from './s3-errors.js';
 
 /** Reads a body of exactly `length` bytes; TruncatedBodyError if it is shorter or longer. */
-export async function readBody(body: unknown, length: number): Promise<Buffer> {
+export async function readBody(body: unknown, length: number, into?: Buffer): Promise<Buffer> {
   if (!(body instanceof Readable)) throw new TruncatedBodyError('the answer has no body');
-  const bytes = Buffer.allocUnsafeSlow(length);
+  const bytes = into ?? Buffer.allocUnsafeSlow(length);
   let filled = 0;
   for await (const chunk of body as AsyncIterable<Buffer>) {
     // Leaving the loop destroys the stream, and its connection with it.

@@ -21,6 +21,7 @@ const randomSteps = 2 ** 32;
 /** Objects in a bucket of S3 or of a store that speaks its protocol. */
 export class S3ObjectStore implements ObjectStore {
   readonly url: string;
+  readonly sizeMultiple = 1;
   readonly #bucket: string;
   /** Empty, or ends with a slash. */
   readonly #prefix: string;
@@ -57,7 +58,7 @@ export class S3ObjectStore implements ObjectStore {
     });
   }
 
-  async read(key: string, position: number, length: number): Promise<Buffer> {
+  async read(key: string, position: number, length: number, into?: Buffer): Promise<Buffer> {
     invariant(position >= 0 && length > 0, 'a read has a position and a length');
     const range = `bytes=${position}-${position + length - 1}`;
     return this.#get(key, range, async (answer) => {
@@ -71,7 +72,7 @@ export class S3ObjectStore implements ObjectStore {
         const message = `${key} ends before byte ${position + length}`;
         throw new OperatingError('RANGE_NOT_SATISFIABLE', message);
       }
-      return readBody(body, length);
+      return readBody(body, length, into);
     });
   }
 
