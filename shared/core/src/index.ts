@@ -10,4 +10,5 @@ export {
 } from './errors.js';
 export type { OperatingErrorOptions, Outcome } from './errors.js';
 export { limits } from './limits.js';
+export { pageAlignedMemory, pageAlignedSharedMemory } from './page-aligned-memory.js';
 export { addSafe, numberFromWire } from './safe-integer.js';

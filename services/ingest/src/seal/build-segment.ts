@@ -22,9 +22,10 @@ export interface BuiltSegment {
 
 /**
  * Puts the object together without copying a batch: a list of views in the order of the extents, and
- * the footer. Batches whose CRC is wrong are left out and reported.
+ * the footer. Batches whose CRC is wrong are left out and reported. The object's size is a multiple of
+ * `sizeMultiple`, which the store asks for.
  */
-export function buildSegment(job: SealJob): BuiltSegment {
+export function buildSegment(job: SealJob, sizeMultiple = 1): BuiltSegment {
   const chunks = job.chunks.map((memory) => Buffer.from(memory));
   const extents = new Float64Array(job.partitions.length * 2);
   const views: Uint8Array[] = [];
@@ -53,7 +54,10 @@ export function buildSegment(job: SealJob): BuiltSegment {
   }
   const { birthMs, incarnation, nodeId, segmentId, softwareVersion } = job;
   const writer = { birthMs, incarnation, nodeId, segmentId, softwareVersion };
-  const footer = encodeSegmentFooter({ extents: table, writer });
+  const footer = encodeSegmentFooter(
+    { extents: table, writer },
+    { bodyBytes: position, sizeMultiple },
+  );
   views.push(footer);
   return {
     chunks: views,

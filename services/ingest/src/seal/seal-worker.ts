@@ -18,7 +18,7 @@ const { storeUrl, storeOptions } = workerData as SealWorkerData;
 const store = openObjectStore(storeUrl, { ...storeOptions, blockingPuts: true });
 
 export default async function seal(job: SealJob): Promise<SealResult> {
-  const { chunks, crc32c, result } = buildSegment(job);
+  const { chunks, crc32c, result } = buildSegment(job, store.sizeMultiple);
   if (chunks.length > 0) await store.put(job.key, chunks, crc32c);
   return result;
 }
