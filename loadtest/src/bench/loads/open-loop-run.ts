@@ -33,7 +33,7 @@ export async function runOpenLoop(
     const result = await runRawLoad({ kind: 'openLoop', ...shape, address: server.address });
     usage = meter.stop();
     const clientCpuSeconds = endedChildrenCpuSeconds() - clientBefore;
-    await verifyStored(server, name, result.recordsSent);
+    await verifyStored(server, name, result.recordsSent, partitions);
     return { result, usage, clientCpuSeconds, bytesSent: result.recordsSent * shape.valueBytes };
   } finally {
     if (usage === undefined) meter.stop();
