@@ -1,4 +1,5 @@
 import { isOperatingError } from '@kafscale/core';
+import type { CommitLoad, CommitResult } from './commit-load.js';
 import { runFetchLoad, type FetchLoad } from './fetch-load.js';
 import { runOpenLoopLoad, type OpenLoopLoad, type OpenLoopResult } from './open-loop-load.js';
 import { runProduceLoad, type LoadResult, type ProduceLoad } from './produce-load.js';
@@ -7,6 +8,7 @@ import { runProduceLoad, type LoadResult, type ProduceLoad } from './produce-loa
 export interface RawLoads {
   readonly produce: { readonly load: ProduceLoad; readonly result: LoadResult };
   readonly fetch: { readonly load: FetchLoad; readonly result: LoadResult };
+  readonly commit: { readonly load: CommitLoad; readonly result: CommitResult };
   readonly openLoop: { readonly load: OpenLoopLoad; readonly result: OpenLoopResult };
 }
 
@@ -29,5 +31,10 @@ try {
 async function run(asked: RawLoad): Promise<RawLoads[keyof RawLoads]['result']> {
   if (asked.kind === 'produce') return await runProduceLoad(asked);
   if (asked.kind === 'fetch') return await runFetchLoad(asked);
+  if (asked.kind === 'commit') {
+    // What links between processes need is not loaded for the others.
+    const { runCommitLoad } = await import('./commit-load.js');
+    return await runCommitLoad(asked);
+  }
   return await runOpenLoopLoad(asked);
 }
