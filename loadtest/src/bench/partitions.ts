@@ -1,4 +1,4 @@
-import { isOperatingError } from '@kafscale/core';
+import { describeError } from '@kafscale/core';
 import { startApacheKafka } from '../peers/apache-kafka.js';
 import type { BenchServer } from '../peers/bench-server.js';
 import { startStandalone, type StandaloneServer } from '../peers/kafscale-standalone.js';
@@ -49,8 +49,8 @@ async function partitionsBench(bench: Bench): Promise<void> {
     for (const partitions of partitionCounts) {
       if (!`${partitions}`.includes(bench.options.loadFilter)) continue;
       const row = await measured(bench, server, partitions, ours).catch((error: unknown) => {
-        if (!isOperatingError(error) || ours !== undefined) throw error;
-        failures.push(`${server.name} failed at ${partitions}: ${error.code}: ${error.message}`);
+        if (ours !== undefined) throw error;
+        failures.push(`${server.name} failed at ${partitions}: ${describeError(error)}`);
       });
       if (row !== undefined) rows.push(row);
     }

@@ -1,7 +1,10 @@
 import { isOperatingError } from '@kafscale/core';
 import type { CommitLoad, CommitResult } from './commit-load.js';
 import { runFetchLoad, type FetchLoad } from './fetch-load.js';
+import { runLedgerCheck, type LedgerCheckLoad, type LedgerCheckResult } from './ledger-check.js';
+import { runLedgerLoad, type LedgerLoad, type LedgerResult } from './ledger-load.js';
 import { runOpenLoopLoad, type OpenLoopLoad, type OpenLoopResult } from './open-loop-load.js';
+import { runTailLoad, type TailLoad, type TailResult } from './tail-load.js';
 import { runProduceLoad, type LoadResult, type ProduceLoad } from './produce-load.js';
 
 /** What each kind of load takes and gives. */
@@ -9,6 +12,9 @@ export interface RawLoads {
   readonly produce: { readonly load: ProduceLoad; readonly result: LoadResult };
   readonly fetch: { readonly load: FetchLoad; readonly result: LoadResult };
   readonly commit: { readonly load: CommitLoad; readonly result: CommitResult };
+  readonly ledger: { readonly load: LedgerLoad; readonly result: LedgerResult };
+  readonly ledgerCheck: { readonly load: LedgerCheckLoad; readonly result: LedgerCheckResult };
+  readonly tail: { readonly load: TailLoad; readonly result: TailResult };
   readonly openLoop: { readonly load: OpenLoopLoad; readonly result: OpenLoopResult };
 }
 
@@ -31,10 +37,13 @@ try {
 async function run(asked: RawLoad): Promise<RawLoads[keyof RawLoads]['result']> {
   if (asked.kind === 'produce') return await runProduceLoad(asked);
   if (asked.kind === 'fetch') return await runFetchLoad(asked);
+  if (asked.kind === 'tail') return await runTailLoad(asked);
   if (asked.kind === 'commit') {
     // What links between processes need is not loaded for the others.
     const { runCommitLoad } = await import('./commit-load.js');
     return await runCommitLoad(asked);
   }
+  if (asked.kind === 'ledger') return await runLedgerLoad(asked);
+  if (asked.kind === 'ledgerCheck') return await runLedgerCheck(asked);
   return await runOpenLoopLoad(asked);
 }

@@ -1,10 +1,11 @@
+import { sleep, systemClock } from '@kafscale/core';
 import { runProgram } from '../../clients/run-program.js';
 import type { BenchServer } from '../../peers/bench-server.js';
 import type { OpenLoopLoad, OpenLoopResult } from '../../raw/open-loop-load.js';
 import { runRawLoad } from '../../raw/run-raw-load.js';
 import { endedChildrenCpuSeconds } from '../framework/process-tree.js';
 import { ServerMeter, type ServerUsage } from '../framework/server-usage.js';
-import { createTopic, verifyStored } from './verify-stored.js';
+import { createTopic, endOffsetsOf, verifyStored } from './verify-stored.js';
 
 export interface OpenLoopRun {
   readonly result: OpenLoopResult;
@@ -25,6 +26,7 @@ export async function runOpenLoop(
 ): Promise<OpenLoopRun> {
   const { partitions, topic: name } = shape;
   await createTopic(server, { name, partitions, configs: topicConfigs });
+  await untilServed(server, name, partitions);
   await runProgram({ label: 'sync', command: 'sync', arguments: [], timeoutMs: 120_000 });
   const clientBefore = endedChildrenCpuSeconds();
   const meter = new ServerMeter(server);
@@ -37,6 +39,22 @@ export async function runOpenLoop(
     return { result, usage, clientCpuSeconds, bytesSent: result.recordsSent * shape.valueBytes };
   } finally {
     if (usage === undefined) meter.stop();
+  }
+}
+
+const servedMsMax = 120_000;
+
+/** Kafka names leaders before they have made their logs. */
+async function untilServed(server: BenchServer, topic: string, partitions: number): Promise<void> {
+  const deadlineMs = systemClock.monotonicMs() + servedMsMax;
+  for (;;) {
+    try {
+      await endOffsetsOf(server, topic, partitions);
+      return;
+    } catch (error) {
+      if (systemClock.monotonicMs() > deadlineMs) throw error;
+      await sleep(200);
+    }
   }
 }
 
