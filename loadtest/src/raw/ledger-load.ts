@@ -146,7 +146,8 @@ class LedgerConnection {
   sendDue(): void {
     const { ledger, pace } = this.#options;
     const socket = this.#socket;
-    while (socket !== undefined && this.#free.length > 0 && pace.takeDue()) {
+    if (socket === undefined) return;
+    while (this.#free.length > 0 && pace.takeDue()) {
       const correlationId = this.#free.shift();
       const slot = this.#slots[correlationId ?? -1];
       invariant(slot !== undefined, 'a free slot exists');
