@@ -37,6 +37,16 @@ export interface FetchLimits {
   readonly loadWaitMsMax: number;
   /** How long a lost or damaged extent is answered from memory. */
   readonly badExtentRetryMs: number;
+  readonly fetchSessionsMax: number;
+  /** Over all sessions. */
+  readonly fetchSessionPartitionsMax: number;
+  readonly ownedBlockBytes: number;
+  readonly ownerReadTimeoutMs: number;
+  readonly ownerPauseMs: number;
+  readonly ownerReadBytesInFlightMax: number;
+  readonly peerReadBytesInFlightMax: number;
+  /** Memory beside the block cache, where several fetch nodes share the loading. */
+  readonly borrowedBlocksBytesMax: number;
 }
 
 export const defaultFetchLimits: FetchLimits = {
@@ -64,4 +74,12 @@ export const defaultFetchLimits: FetchLimits = {
   loadGraceMs: limits.loadGraceMs,
   loadWaitMsMax: limits.loadWaitMsMax,
   badExtentRetryMs: limits.badExtentRetryMs,
+  fetchSessionsMax: limits.fetchSessionsMax,
+  fetchSessionPartitionsMax: limits.fetchSessionPartitionsMax,
+  ownedBlockBytes: limits.ownedBlockBytes,
+  ownerReadTimeoutMs: limits.ownerReadTimeoutMs,
+  ownerPauseMs: limits.ownerPauseMs,
+  ownerReadBytesInFlightMax: limits.ownerReadBytesInFlightMax,
+  peerReadBytesInFlightMax: limits.peerReadBytesInFlightMax,
+  borrowedBlocksBytesMax: limits.borrowedBlocksBytesMax,
 };

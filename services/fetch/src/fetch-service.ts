@@ -8,13 +8,14 @@ import {
   offsetForLeaderEpochResponse,
   ProtocolError,
 } from '@kafscale/codec';
-import type { FetchService, KafkaReply, KafkaRequest } from '@kafscale/cluster';
+import type { BlockService, FetchService, KafkaReply, KafkaRequest } from '@kafscale/cluster';
 import { type Clock, describeError, isOperatingError, limits, systemClock } from '@kafscale/core';
 import type { ObjectStore } from '@kafscale/storage';
 import { BadExtents } from './blocks/bad-extents.js';
 import { BlockCache } from './blocks/block-cache.js';
 import { BlockMemoryPool } from './blocks/block-memory.js';
 import { BlockLoader, type LoadResult } from './blocks/block-loader.js';
+import { HedgedReads } from './blocks/hedged-reads.js';
 import { Lease } from './blocks/lease.js';
 import { LoadQueue } from './blocks/load-queue.js';
 import { type RecentSegmentReader, SegmentSource } from './blocks/segment-source.js';
@@ -31,6 +32,9 @@ import { handleListOffsets } from './handlers/02-list-offsets.js';
 import { handleOffsetForLeaderEpoch } from './handlers/23-offset-for-leader-epoch.js';
 import type { HandlerContext } from './handlers/context.js';
 import type { FetchMetrics } from './metrics.js';
+import type { BlockPeers } from './owners/block-peers.js';
+import { BlockServer } from './owners/block-server.js';
+import { OwnerSource } from './owners/owner-source.js';
 import { LogReader } from './read/log-reader.js';
 import { ReaderMemory } from './read/reader-memory.js';
 import { TimestampSearch } from './read/timestamp-search.js';
@@ -42,8 +46,15 @@ export interface FetchServiceOptions {
   readonly replica: FetchReplica;
   readonly coordinator: FetchCoordinator;
   readonly store: Pick<ObjectStore, 'read' | 'readTail'>;
+  /** Reads that are late are sent a second time. Default: false, it is on the same machine. */
+  readonly isStoreRemote?: boolean;
   /** The ingest node of that id, to read what it wrote a moment ago; undefined if not live. */
   readonly recentSegments: (nodeId: number) => RecentSegmentReader | undefined;
+  /**
+   * The fetch nodes that share the loading of blocks. Absent: there is but this one, or to ask another
+   * would cost more than to read.
+   */
+  readonly blockPeers?: BlockPeers;
   readonly log: FetchLog;
   readonly metrics: FetchMetrics;
   readonly clock?: Clock;
@@ -51,6 +62,8 @@ export interface FetchServiceOptions {
 }
 
 export interface ClosableFetchService extends FetchService {
+  /** For the other fetch nodes. */
+  readonly blocks: BlockService;
   /** Ends long polls at once; requests under way are answered with what there is. */
   close(): void;
 }
@@ -84,6 +97,11 @@ export function createFetchService(options: FetchServiceOptions): ClosableFetchS
   metrics.gauge('fetch_waiting_requests', () => waiters.count);
   return {
     handle: (request, signal) => handle(parts, request, signal),
+    blocks: new BlockServer({
+      loader,
+      metrics,
+      bytesInFlightMax: fetchLimits.peerReadBytesInFlightMax,
+    }),
     close() {
       follower.close();
       waiters.close();
@@ -180,6 +198,7 @@ function createIndex(options: FetchServiceOptions, bounds: FetchLimits): ExtentI
 
 function createLoader(options: FetchServiceOptions, bounds: FetchLimits): BlockLoader {
   const { store, recentSegments, log, metrics, clock = systemClock } = options;
+  const hedged = options.isStoreRemote === true ? createHedging(options, clock) : undefined;
   const cache = new BlockCache({
     bytesMax: bounds.blockCacheBytes,
     catchUpBytesMax: Math.floor(bounds.blockCacheBytes * bounds.catchUpCacheShare),
@@ -196,7 +215,8 @@ function createLoader(options: FetchServiceOptions, bounds: FetchLimits): BlockL
     cache,
     queue,
     memory,
-    source: new SegmentSource({ store, recentSegments, metrics }),
+    source: new SegmentSource({ store, hedged, recentSegments, metrics }),
+    owners: createOwners(options, bounds),
     bad: new BadExtents({
       clock,
       countMax: limits.badExtentsMax,
@@ -210,6 +230,41 @@ function createLoader(options: FetchServiceOptions, bounds: FetchLimits): BlockL
     log,
     metrics,
     clock,
+  });
+}
+
+function createOwners(options: FetchServiceOptions, bounds: FetchLimits): OwnerSource | undefined {
+  const { blockPeers, log, metrics, clock = systemClock } = options;
+  if (blockPeers === undefined) return undefined;
+  const owners = new OwnerSource({
+    peers: blockPeers,
+    limits: {
+      ownedBlockBytes: bounds.ownedBlockBytes,
+      extentBytesMax: limits.ownedExtentBytesMax,
+      bytesInFlightMax: bounds.ownerReadBytesInFlightMax,
+      borrowedBytesMax: bounds.borrowedBlocksBytesMax,
+      timeoutMs: bounds.ownerReadTimeoutMs,
+      pauseMs: bounds.ownerPauseMs,
+    },
+    clock,
+    log,
+    metrics,
+  });
+  metrics.gauge('fetch_borrowed_bytes', () => owners.borrowed.bytes);
+  return owners;
+}
+
+function createHedging({ store, metrics }: FetchServiceOptions, clock: Clock): HedgedReads {
+  return new HedgedReads({
+    store,
+    clock,
+    metrics,
+    limits: {
+      shareMax: limits.hedgedReadsShareMax,
+      burstMax: limits.hedgedReadsBurstMax,
+      samplesMax: limits.hedgeSamplesMax,
+      samplesMin: limits.hedgeSamplesMin,
+    },
   });
 }
 

@@ -145,6 +145,7 @@ describe('LoadQueue', () => {
       position,
       length: 100,
       loadClass,
+      owner: null,
       isQueued: false,
       resolve: () => undefined,
     };

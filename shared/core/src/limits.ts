@@ -89,6 +89,16 @@ export const limits = {
   badExtentRetryMs: 10_000,
   blockMemoryIdleBytesMax: 32 * MiB, // of evicted blocks, for the next reads
   listOffsetsReadsInFlightMax: 4, // each may decompress a batch
+  fetchSessionsMax: 1_000, // max.incremental.fetch.session.cache.slots
+  fetchSessionPartitionsMax: 200_000, // over all sessions, about 40 MB; Kafka has no bound
+  fetchSessionEvictionMs: 2 * 60_000, // MIN_INCREMENTAL_FETCH_SESSION_EVICTION_MS
+  ownedBlockBytes: 8 * MiB, // of a segment: one fetch node loads the extents that begin in them
+  ownedExtentBytesMax: 16 * MiB, // larger ones are loaded by whoever wants them
+  ownerReadTimeoutMs: 2_000,
+  ownerPauseMs: 5_000, // how long an owner that failed is not asked
+  ownerReadBytesInFlightMax: 64 * MiB, // asked of other fetch nodes
+  peerReadBytesInFlightMax: 64 * MiB, // being loaded for other fetch nodes
+  borrowedBlocksBytesMax: 32 * MiB, // kept of what others own, beside the block cache
 
   // Segment compaction
   compactionBytesMax: 64 * MiB, // of one merged segment

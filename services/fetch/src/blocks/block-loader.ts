@@ -3,9 +3,10 @@ import { type Clock, invariant } from '@kafscale/core';
 import type { FetchLog } from '../fetch-log.js';
 import type { FetchMetrics } from '../metrics.js';
 import type { BadExtents } from './bad-extents.js';
+import type { OwnerSource } from '../owners/owner-source.js';
 import type { BlockCache } from './block-cache.js';
 import { BlockMemory, type BlockMemoryPool, capacityOf } from './block-memory.js';
-import type { Run } from './coalesce.js';
+import { type Run, runOf } from './coalesce.js';
 import { forGood, type Holder, nobody } from './lease.js';
 import {
   type LoadClass,
@@ -23,6 +24,8 @@ export type LoadResult = { readonly kind: 'loaded'; readonly loaded: LoadedExten
 export interface BlockLoaderOptions {
   readonly cache: BlockCache;
   readonly source: SegmentSource;
+  /** The fetch nodes that share the loading; undefined: there is but this one. */
+  readonly owners: OwnerSource | undefined;
   readonly queue: LoadQueue<LoadResult>;
   readonly memory: BlockMemoryPool;
   readonly bad: BadExtents;
@@ -40,6 +43,13 @@ interface Flight {
 }
 
 type Pending = PendingLoad<LoadResult>;
+
+interface NewLoad {
+  readonly key: string;
+  readonly owner: number | null;
+  readonly request: LoadRequest;
+  readonly holder: Holder;
+}
 
 /**
  * Brings extents into the block cache. One extent is loaded once however many want it, and what is
@@ -59,7 +69,7 @@ export class BlockLoader {
 
   /** From memory, or undefined. */
   find(extent: Extent, holder = forGood): LoadedExtent | undefined {
-    const loaded = this.#options.cache.find(extent);
+    const loaded = this.#find(extent);
     if (loaded === undefined) return undefined;
     this.#options.metrics.count('fetch_block_hits_total');
     holder.hold(loaded);
@@ -68,12 +78,12 @@ export class BlockLoader {
 
   /** Does not count as a use. */
   isCached(extent: Extent): boolean {
-    return this.#options.cache.peek(extent) !== undefined;
+    return this.#peek(extent) !== undefined;
   }
 
   /** Bytes from the batch that contains `offset` to the extent's end; undefined if not cached. */
   bytesFrom(extent: Extent, offset: number): number | undefined {
-    return this.#options.cache.peek(extent)?.table.bytesFrom(offset);
+    return this.#peek(extent)?.table.bytesFrom(offset);
   }
 
   /** It was lost or damaged a moment ago. */
@@ -83,30 +93,33 @@ export class BlockLoader {
 
   /** Cached, or under way. */
   isKnown(extent: Extent): boolean {
-    return this.isCached(extent) || this.#flights.has(keyOf(extent));
+    return this.isCached(extent) || this.#flights.has(keyOf(extent, this.#ownerOf(extent)));
   }
 
   /** The holder is told before the result is there. Without one the memory is not used again. */
   load(request: LoadRequest, holder = forGood): Promise<LoadResult> {
-    const cached = this.#options.cache.find(request.extent);
+    const cached = this.#find(request.extent);
     if (cached !== undefined) {
       holder.hold(cached);
       return Promise.resolve({ kind: 'loaded', loaded: cached });
     }
-    const { metrics } = this.#options;
-    if (request.loadClass !== 'readAhead') metrics.count('fetch_block_misses_total');
+    const { isForPeer = false, loadClass } = request;
+    const isForReader = loadClass !== 'readAhead' && !isForPeer;
+    if (isForReader) this.#options.metrics.count('fetch_block_misses_total');
     const failure = this.#options.bad.find(request.extent);
     if (failure !== undefined) return Promise.resolve(failure);
     if (this.#isClosed) return Promise.resolve(closedFailure);
-    const key = keyOf(request.extent);
+    // A peer's load never joins one that waits for a peer: each could wait for the other.
+    const owner = isForPeer ? null : this.#ownerOf(request.extent);
+    const key = keyOf(request.extent, owner);
     const flight = this.#flights.get(key);
     if (flight !== undefined) {
-      this.#options.queue.promote(flight.load, request.loadClass);
+      this.#options.queue.promote(flight.load, loadClass);
       flight.holders.push(holder);
       this.#schedule();
       return flight.result;
     }
-    return this.#enqueue(key, request, holder);
+    return this.#enqueue({ key, owner, request, holder });
   }
 
   /** For readers to come. */
@@ -125,7 +138,21 @@ export class BlockLoader {
     for (const load of this.#options.queue.drain()) load.resolve(closedFailure);
   }
 
-  #enqueue(key: string, request: LoadRequest, holder: Holder): Promise<LoadResult> {
+  #find(extent: Extent): LoadedExtent | undefined {
+    const { cache, owners } = this.#options;
+    return cache.find(extent) ?? owners?.borrowed.find(extent);
+  }
+
+  #peek(extent: Extent): LoadedExtent | undefined {
+    const { cache, owners } = this.#options;
+    return cache.peek(extent) ?? owners?.borrowed.peek(extent);
+  }
+
+  #ownerOf(extent: Extent): number | null {
+    return this.#options.owners?.ownerOf(extent) ?? null;
+  }
+
+  #enqueue({ key, owner, request, holder }: NewLoad): Promise<LoadResult> {
     const { promise, resolve } = deferred<LoadResult>();
     const { extent, loadClass } = request;
     const holders = [holder];
@@ -133,6 +160,7 @@ export class BlockLoader {
       request,
       position: extent.position,
       length: extent.length,
+      owner,
       loadClass,
       isQueued: false,
       resolve: (result) => {
@@ -177,12 +205,16 @@ export class BlockLoader {
     const startMs = clock.monotonicMs();
     let isReserved = true;
     try {
-      const read = await this.#readRun(run);
+      const recent = await this.#readFromWriter(run);
+      const left = recent === null ? await this.#borrow(run) : run;
+      if (left === null) return;
+      const { segmentId } = firstOf(left).request.extent;
+      const read = recent ?? (await this.#readFromStore(segmentId, left.position, left.length));
       cache.cancel(capacityOf(run.length));
       isReserved = false;
-      if (read instanceof BlockMemory) await this.#deliver(run, read);
-      else if (read.kind === 'damaged') await this.#readEach(run);
-      else this.#fail(run, read);
+      if (read instanceof BlockMemory) await this.#deliver(left, read);
+      else if (read.kind === 'damaged') await this.#readEach(left);
+      else this.#fail(left, read);
     } finally {
       if (isReserved) cache.cancel(capacityOf(run.length));
       this.#reading[loadClass]--;
@@ -191,17 +223,31 @@ export class BlockLoader {
     }
   }
 
-  async #readRun(run: Run<Pending>): Promise<BlockMemory | LoadFailure> {
-    const { source } = this.#options;
+  async #readFromWriter(run: Run<Pending>): Promise<BlockMemory | null> {
     const { extent, arrival } = firstOf(run).request;
+    if (arrival === 0) return null;
     const { position, length } = run;
     const { segmentId, writerNodeId } = extent;
-    if (arrival > 0) {
-      const range = { segmentId, position, length };
-      const recent = await source.readFromWriter(writerNodeId, arrival, range);
-      if (recent !== null) return notPooled(recent);
+    const range = { segmentId, position, length };
+    const recent = await this.#options.source.readFromWriter(writerNodeId, arrival, range);
+    return recent && notPooled(recent);
+  }
+
+  /** Delivers what the run's owner has. Returns the rest, which is to be loaded here; null: nothing. */
+  async #borrow(run: Run<Pending>): Promise<Run<Pending> | null> {
+    const { owners } = this.#options;
+    const { owner, loadClass } = firstOf(run);
+    if (owners === undefined || owner === null) return run;
+    const wanted = run.members.map(({ request }) => request);
+    const found = await owners.read(owner, wanted, loadClass);
+    owners.keep(found);
+    const left: Pending[] = [];
+    for (const [index, load] of run.members.entries()) {
+      const loaded = found[index] ?? null;
+      if (loaded === null) left.push(load);
+      else load.resolve({ kind: 'loaded', loaded });
     }
-    return this.#readFromStore(segmentId, position, length);
+    return left.length === 0 ? null : runOf(left);
   }
 
   /** The memory is the caller's to release, or to hand on. */
@@ -218,8 +264,13 @@ export class BlockLoader {
       memory.bytes,
     );
     if (bytes === memory.bytes) return memory;
-    memory.release();
-    return Buffer.isBuffer(bytes) ? notPooled(bytes) : bytes;
+    if (!Buffer.isBuffer(bytes)) {
+      memory.release();
+      return bytes;
+    }
+    // A read that was given up for another may still be filling it.
+    memory.keepForGood();
+    return notPooled(bytes);
   }
 
   /** Verifies every member; what is not intact is read once more, by itself, from the store. */
@@ -302,8 +353,9 @@ function firstOf(run: Run<Pending>): Pending {
   return load;
 }
 
-function keyOf(extent: Extent): string {
-  return `${extent.segmentId}/${extent.position}+${extent.length}`;
+function keyOf(extent: Extent, owner: number | null): string {
+  const key = `${extent.segmentId}/${extent.position}+${extent.length}`;
+  return owner === null ? key : `${key}@${owner}`;
 }
 
 function deferred<T>(): { promise: Promise<T>; resolve: (value: T) => void } {
