@@ -8,6 +8,13 @@ export interface ObjectInfo {
   readonly lastModifiedMs: number;
 }
 
+export interface ReadOptions {
+  /** Where the bytes go: as long as the read, and the store's until the promise settles. */
+  readonly into?: Buffer | undefined;
+  /** Nobody waits for the read any more. A store whose reads can not be stopped ignores it. */
+  readonly signal?: AbortSignal | undefined;
+}
+
 export interface ObjectStore {
   /** For people: `file:///…` or `s3://bucket/prefix`. */
   readonly url: string;
@@ -25,11 +32,8 @@ export interface ObjectStore {
    */
   put(key: string, chunks: readonly Uint8Array[], crc32c: number): Promise<void>;
 
-  /**
-   * Exactly `length` bytes from `position`, in `into` if there is one: it has that length, and is the
-   * store's until the promise settles. OBJECT_NOT_FOUND; RANGE_NOT_SATISFIABLE if short.
-   */
-  read(key: string, position: number, length: number, into?: Buffer): Promise<Buffer>;
+  /** Exactly `length` bytes from `position`. OBJECT_NOT_FOUND; RANGE_NOT_SATISFIABLE if short. */
+  read(key: string, position: number, length: number, options?: ReadOptions): Promise<Buffer>;
 
   /** The last `length` bytes, or the whole object if it is shorter, and the object's size. */
   readTail(key: string, length: number): Promise<{ bytes: Buffer; sizeBytes: number }>;

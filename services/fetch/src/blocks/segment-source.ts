@@ -3,6 +3,7 @@ import { segmentKey } from '@kafscale/codec';
 import { describeError, isOperatingError } from '@kafscale/core';
 import type { ObjectStore } from '@kafscale/storage';
 import type { FetchMetrics } from '../metrics.js';
+import type { HedgedReads } from './hedged-reads.js';
 import type { LoadFailure } from './load-queue.js';
 
 /** The writers of recent segments: the part of IngestService that reading needs. */
@@ -10,6 +11,8 @@ export type RecentSegmentReader = Pick<IngestService, 'readRecentSegment'>;
 
 export interface SegmentSourceOptions {
   readonly store: Pick<ObjectStore, 'read'>;
+  /** Of that store, if it is remote. */
+  readonly hedged?: HedgedReads | undefined;
   /** The ingest node of that id, or undefined if it is not live. */
   readonly recentSegments: (nodeId: number) => RecentSegmentReader | undefined;
   readonly metrics: FetchMetrics;
@@ -70,10 +73,14 @@ export class SegmentSource {
     length: number,
     into?: Buffer,
   ): Promise<Buffer | LoadFailure> {
-    const { store, metrics } = this.#options;
+    const { store, hedged, metrics } = this.#options;
     metrics.count('fetch_store_reads_total');
     try {
-      const bytes = await store.read(segmentKey(segmentId), position, length, into);
+      const key = segmentKey(segmentId);
+      const reading = hedged
+        ? hedged.read(key, position, length, into)
+        : store.read(key, position, length, { into });
+      const bytes = await reading;
       metrics.count('fetch_store_read_bytes_total', bytes.length);
       if (bytes.length === length) return bytes;
       return { kind: 'damaged', reason: `${bytes.length} bytes instead of ${length}` };

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { type Clock, invariant, limits, OperatingError, systemClock } from '@kafscale/core';
 import { checkKeyPrefix, checkObjectKey } from '../object-key.js';
-import type { ObjectInfo, ObjectStore } from '../object-store.js';
+import type { ObjectInfo, ObjectStore, ReadOptions } from '../object-store.js';
 import { directBlockBytes } from './direct-writer.js';
 import { DurableDirectories, syncDirectory } from './durable-directories.js';
 import { fileStoreError, systemErrorCode } from './file-errors.js';
@@ -83,7 +83,12 @@ export class FileObjectStore implements ObjectStore {
     }
   }
 
-  async read(key: string, position: number, length: number, into?: Buffer): Promise<Buffer> {
+  async read(
+    key: string,
+    position: number,
+    length: number,
+    { into }: ReadOptions = {},
+  ): Promise<Buffer> {
     checkObjectKey(key);
     invariant(position >= 0 && length > 0, 'a read has a position and a length');
     try {

@@ -1,4 +1,4 @@
-import type { ObjectInfo, ObjectStore } from '../object-store.js';
+import type { ObjectInfo, ObjectStore, ReadOptions } from '../object-store.js';
 import type { S3Options } from './s3-client.js';
 import { parseS3Url } from './s3-url.js';
 
@@ -26,8 +26,13 @@ export class LazyS3Store implements ObjectStore {
     return (await this.#open()).put(key, chunks, crc32c);
   }
 
-  async read(key: string, position: number, length: number, into?: Buffer): Promise<Buffer> {
-    return (await this.#open()).read(key, position, length, into);
+  async read(
+    key: string,
+    position: number,
+    length: number,
+    options?: ReadOptions,
+  ): Promise<Buffer> {
+    return (await this.#open()).read(key, position, length, options);
   }
 
   async readTail(key: string, length: number): Promise<{ bytes: Buffer; sizeBytes: number }> {

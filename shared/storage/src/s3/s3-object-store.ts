@@ -9,7 +9,7 @@ import {
 } from '@aws-sdk/client-s3';
 import { type Clock, invariant, limits, OperatingError, systemClock } from '@kafscale/core';
 import { checkKeyPrefix, checkObjectKey } from '../object-key.js';
-import type { ObjectInfo, ObjectStore } from '../object-store.js';
+import type { ObjectInfo, ObjectStore, ReadOptions } from '../object-store.js';
 import { putObject } from './put-object.js';
 import { discardBody, readBody } from './response-body.js';
 import { RetryBudget, type RetryOptions, withRetries } from './retry.js';
@@ -58,10 +58,15 @@ export class S3ObjectStore implements ObjectStore {
     });
   }
 
-  async read(key: string, position: number, length: number, into?: Buffer): Promise<Buffer> {
+  async read(
+    key: string,
+    position: number,
+    length: number,
+    { into, signal }: ReadOptions = {},
+  ): Promise<Buffer> {
     invariant(position >= 0 && length > 0, 'a read has a position and a length');
     const range = `bytes=${position}-${position + length - 1}`;
-    return this.#get(key, range, async (answer) => {
+    const use = async (answer: GetObjectCommandOutput): Promise<Buffer> => {
       const { Body: body, ContentLength: announced } = answer;
       if (answer.ContentRange === undefined) {
         discardBody(body);
@@ -72,8 +77,9 @@ export class S3ObjectStore implements ObjectStore {
         const message = `${key} ends before byte ${position + length}`;
         throw new OperatingError('RANGE_NOT_SATISFIABLE', message);
       }
-      return readBody(body, length, into);
-    });
+      return readBody(body, length, { into, signal });
+    };
+    return this.#get(key, range, use, signal);
   }
 
   async readTail(key: string, length: number): Promise<{ bytes: Buffer; sizeBytes: number }> {
@@ -141,11 +147,19 @@ export class S3ObjectStore implements ObjectStore {
     key: string,
     range: string,
     use: (answer: GetObjectCommandOutput) => Promise<Result>,
+    signal?: AbortSignal,
   ): Promise<Result> {
     const command = { Bucket: this.#bucket, Key: this.#objectKey(key), Range: range };
-    return withRetries(this.#retry, `can't read ${key}`, async (abortSignal) =>
-      use(await this.#client.send(new GetObjectCommand(command), { abortSignal })),
-    );
+    return withRetries(this.#retry, `can't read ${key}`, async (deadline) => {
+      const abortSignal = signal ? AbortSignal.any([deadline, signal]) : deadline;
+      try {
+        return await use(await this.#client.send(new GetObjectCommand(command), { abortSignal }));
+      } catch (error) {
+        // Not a failure that another attempt could mend.
+        if (signal?.aborted === true) throw new OperatingError('READ_ABORTED', key);
+        throw error;
+      }
+    });
   }
 
   async #size(key: string): Promise<number> {
