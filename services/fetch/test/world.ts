@@ -34,6 +34,7 @@ import {
   createFetchService,
   type FetchCounter,
   type FetchLimits,
+  type FetchServiceOptions,
   type RecentSegmentReader,
 } from '../src/index.js';
 
@@ -71,6 +72,8 @@ export function plainRecords(count: number, valueBytes = 10, timestampMs = 1000)
 export class World {
   readonly store: ObjectStore;
   readonly fetch: ClosableFetchService;
+  /** For more services over the same log. */
+  readonly fetchOptions: FetchServiceOptions;
   readonly partitions = new Map<number, ModelPartition>();
   readonly topics = new Map<string, TopicState>();
   readonly counts = new Map<FetchCounter, number>();
@@ -104,7 +107,7 @@ export class World {
     const record = (level: string) => (fields: object, message: string) => {
       this.logLines.push({ level, fields, message });
     };
-    this.fetch = createFetchService({
+    this.fetchOptions = {
       replica: {
         topicByName: (name) => this.topics.get(name),
         topicById: (topicId) => [...this.topics.values()].find((each) => each.topicId === topicId),
@@ -158,7 +161,8 @@ export class World {
         gauge: () => undefined,
       },
       limits: options.limits ?? {},
-    });
+    };
+    this.fetch = createFetchService(this.fetchOptions);
   }
 
   static async open(

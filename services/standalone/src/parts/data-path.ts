@@ -47,6 +47,8 @@ export async function startFetch(context: PartContext): Promise<ClosableFetchSer
     coordinator,
     store,
     recentSegments: (nodeId) => neighbours.recentSegmentsOf(nodeId),
+    // A file on the same disk is nearer than another process.
+    ...(config.storeUrl.startsWith('file:') ? {} : { blockPeers: neighbours }),
     log,
     metrics: registerFetchMetrics(metrics),
     limits: { blockCacheBytes: config.blockCacheBytes },
