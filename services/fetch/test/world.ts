@@ -140,10 +140,10 @@ export class World {
         },
       },
       store: {
-        read: async (key, position, length) => {
+        read: async (key, position, length, options) => {
           this.reads.push({ key, position, length });
           await this.beforeRead(key);
-          const bytes = await store.read(key, position, length);
+          const bytes = await store.read(key, position, length, options);
           this.afterRead(bytes);
           return bytes;
         },
@@ -428,7 +428,10 @@ export class World {
     const body = Buffer.concat(fetchRequest.encode({ minBytes: 1, ...request }, version));
     const reply = await this.call(apis.fetch.key, version, body, options);
     if (reply.kind !== 'response') throw new OperatingError('NO_RESPONSE', JSON.stringify(reply));
-    return fetchResponse.decode(Buffer.concat(reply.chunks), version);
+    const answer = Buffer.concat(reply.chunks);
+    // As a front does that has sent it: the memory is filled anew from here on.
+    reply.release?.();
+    return fetchResponse.decode(answer, version);
   }
 
   /** Fetches partitions of one topic; the answers by partition. */

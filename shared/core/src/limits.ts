@@ -87,6 +87,10 @@ export const limits = {
   loadWaitMsMax: 15_000, // below the 30 s that clients wait for a response
   badExtentsMax: 10_000,
   badExtentRetryMs: 10_000,
+  hedgedReadsShareMax: 0.05, // of the reads of a remote store
+  hedgedReadsBurstMax: 8,
+  hedgeSamplesMax: 512, // reads of one size that their p99 is of
+  hedgeSamplesMin: 64,
   blockMemoryIdleBytesMax: 32 * MiB, // of evicted blocks, for the next reads
   listOffsetsReadsInFlightMax: 4, // each may decompress a batch
   fetchSessionsMax: 1_000, // max.incremental.fetch.session.cache.slots

@@ -46,6 +46,7 @@ export async function startFetch(context: PartContext): Promise<ClosableFetchSer
     replica,
     coordinator,
     store,
+    isStoreRemote: !config.storeUrl.startsWith('file:'),
     recentSegments: (nodeId) => neighbours.recentSegmentsOf(nodeId),
     // A file on the same disk is nearer than another process.
     ...(config.storeUrl.startsWith('file:') ? {} : { blockPeers: neighbours }),
