@@ -3,7 +3,7 @@ import type { Socket } from 'node:net';
 
 import type { KafkaReply } from '@kafscale/cluster';
 import { describeError, InvariantError, isOperatingError } from '@kafscale/core';
-import type { Clock } from '@kafscale/core';
+import type { Clock, PooledMemory } from '@kafscale/core';
 
 import { readClientRequest, responseHead, toKafkaRequest } from './client-request.js';
 import type { ClientIdentity, ClientRequest } from './client-request.js';
@@ -45,8 +45,6 @@ type State = 'open' | 'finishing' | 'ending' | 'closed';
  */
 const lingerMsMax = 2_000;
 const lingerBytesMax = 1024 * 1024;
-
-const noFrame = Buffer.alloc(0);
 
 /** One client: its socket, and the reader, pipeline, router and writer between it and the services. */
 export class ClientConnection {
@@ -158,20 +156,20 @@ export class ClientConnection {
     if (this.#lingerBytes > lingerBytesMax) this.#socket.destroy();
   }
 
-  #onFrame(frame: Buffer): void {
+  #onFrame(frame: PooledMemory): void {
     const { clock, metrics } = this.#context;
     const requestNumber = this.#requestNumber;
     this.#requestNumber += 1;
     const request = readClientRequest({ frame, requestNumber, receivedMs: clock.monotonicMs() });
     if ('refused' in request) {
-      this.#reader.released(frame.length);
+      this.#reader.released(frame.bytes.length);
       this.#finish(request.refused, request.message);
       return;
     }
     if (request.clientId !== null) this.#clientId = request.clientId;
     const api = metrics.api(request.apiKey);
     api?.requests.inc();
-    api?.requestBytes.inc(frame.length);
+    api?.requestBytes.inc(frame.bytes.length);
     this.#pipeline.add(request);
   }
 
@@ -219,13 +217,13 @@ export class ClientConnection {
   }
 
   /**
-   * The memory of a Produce is used again once it has been answered. Not after a failure, when a link
-   * may still be sending it; and not for other APIs, whose answers may hold views of it.
+   * The memory of a Produce is let go once it has been answered. Not after a failure, when a link may
+   * still be sending it; and not for other APIs, whose answers may hold views of it.
    */
   #released(request: ClientRequest, answered: boolean): void {
-    if (answered && request.concurrent) this.#context.budgets.frames.give(request.frame);
+    if (answered && request.concurrent) request.frame?.release();
     request.body = null;
-    request.frame = noFrame;
+    request.frame = null;
     this.#reader.released(request.frameBytes);
   }
 

@@ -1,8 +1,8 @@
 import { invariant } from '@kafscale/core';
-import type { ByteBudget, Clock } from '@kafscale/core';
+import type { ByteBudget, Clock, PooledMemory } from '@kafscale/core';
 
 import { FrameAssembler } from './frame-assembler.js';
-import type { FrameMemory } from './frame-assembler.js';
+import type { FrameMemory } from './frame-memory.js';
 import type { FrameRefusal } from './frame-refusal.js';
 import type { FrontLimits } from './front-limits.js';
 
@@ -29,7 +29,7 @@ export interface RequestReaderOptions {
   /** Requests of this connection that are not responded to. */
   readonly requestsInFlight: () => number;
   /** Takes over a frame and its bytes of the budget, which it gives back with `released`. */
-  readonly onFrame: (frame: Buffer) => void;
+  readonly onFrame: (frame: PooledMemory) => void;
   readonly onRefused: (refusal: FrameRefusal) => void;
   readonly pause: () => void;
   readonly resume: () => void;
@@ -194,8 +194,8 @@ export class RequestReader {
     this.#assemblyBytesTaken = 0;
   }
 
-  #take(frame: Buffer): void {
-    invariant(frame.length === this.#frameBytesTaken, 'a frame has its bytes of the budget');
+  #take(frame: PooledMemory): void {
+    invariant(frame.bytes.length === this.#frameBytesTaken, 'a frame has its bytes of the budget');
     this.#frameStartedMs = null;
     this.#frameBytesTaken = 0;
     this.#giveAssembly();

@@ -21,7 +21,7 @@ export type {
   TopicSettings,
   TopicState,
 } from './feed.js';
-export type { KafkaReply, KafkaRequest, KafkaService } from './kafka-service.js';
+export type { KafkaReply, KafkaRequest, KafkaService, RequestMemory } from './kafka-service.js';
 export type { ClusterView, NodeGrant, NodeInfo, NodeRegistration, NodeRole } from './nodes.js';
 export type { CoordinatorService, FetchService, IngestService } from './services.js';
 export { ClusterMembership } from './membership/cluster-membership.js';

@@ -20,6 +20,17 @@ export interface KafkaRequest {
    * copy what it keeps longer.
    */
   readonly body: Buffer;
+  /**
+   * The memory that `body` lies in, where that is known: the callee may hold it instead of copying
+   * what it keeps longer. Other threads can read it if it is shared. Absent behind an rpc link.
+   */
+  readonly memory?: RequestMemory;
+}
+
+/** Held by whoever looks at it; let go once for every time it was held. */
+export interface RequestMemory {
+  retain(): void;
+  release(): void;
 }
 
 /**

@@ -26,7 +26,7 @@ export const limits = {
   requestBytesInFlightMax: 256 * MiB,
   responseBytesBufferedPerConnectionMax: 64 * MiB,
   frameCompletionMsMax: 30_000,
-  frameBuffersIdleBytesMax: 32 * MiB,
+  frameMemoryIdleBytesMax: 32 * MiB,
   socketReadBytes: 256 * KiB,
   responseDrainMsMax: 30_000, // a client that takes nothing of its responses for so long is dead
 
@@ -41,6 +41,8 @@ export const limits = {
   arenaChunkBytes: MiB + 64 * KiB, // a batch of message.max.bytes fits
   ingestBytesInFlightMax: 128 * MiB,
   uploadsInFlightMax: 16,
+  uploadsThrottledFactor: 0.5, // uploads in flight, each time that the store throttles
+  uploadWaitMsMax: 2 * 60_000, // delivery.timeout.ms of clients; less if the request says less
   sealJobsQueuedMax: 1024,
   idleChunkBytesMax: 32 * MiB,
   sealThreads: 2,
@@ -55,6 +57,8 @@ export const limits = {
   commitBackoffMsMin: 20,
   commitBackoffMsMax: 1_000,
   commitSegmentsPerTransactionMax: 32,
+  produceThrottleMsMax: 1_000, // quota.window.size.seconds: what clients are told to wait at most
+  produceDrainWindowMs: 2_000, // over which the rate is measured that this is reckoned with
   lostSequencesMax: 10_000,
   producerBatchesKept: 5, // ProducerStateEntry.NUM_BATCHES_TO_RETAIN
   recentSegmentsBytesMax: 64 * MiB,
