@@ -4,6 +4,7 @@ import { invariant } from '@kafscale/core';
 import type { KafkaReply, KafkaRequest } from '@kafscale/cluster';
 import type { BatchListener, BatchOutcome } from '../segment/open-segment.js';
 import type { LostSequences } from './lost-sequences.js';
+import type { ProduceThrottle } from './produce-throttle.js';
 
 /** The answer to one partition of a Produce request, as it comes in. */
 class PartitionAnswer implements BatchListener {
@@ -45,6 +46,8 @@ export class PendingProduce {
   readonly #acks: number;
   readonly #connectionId: string;
   readonly #lost: LostSequences;
+  readonly #throttle: ProduceThrottle;
+  #waitedForMemory = false;
   #open: number;
   #resolve: (reply: KafkaReply) => void = () => undefined;
 
@@ -52,10 +55,12 @@ export class PendingProduce {
     request: ProduceRequest,
     envelope: Pick<KafkaRequest, 'apiVersion' | 'connectionId'>,
     lost: LostSequences,
+    throttle: ProduceThrottle,
   ) {
     this.#apiVersion = envelope.apiVersion;
     this.#connectionId = envelope.connectionId;
     this.#lost = lost;
+    this.#throttle = throttle;
     this.#acks = request.acks;
     this.reply = new Promise((resolve) => {
       this.#resolve = resolve;
@@ -77,6 +82,11 @@ export class PendingProduce {
       this.#resolve(failed ? closeUnanswerable : { kind: 'none' });
     }
     this.partitionSettled();
+  }
+
+  /** It was not admitted at once, for want of memory: its client is told to slow down. */
+  waitedForMemory(): void {
+    this.#waitedForMemory = true;
   }
 
   refuseAll(errorCode: number): void {
@@ -115,7 +125,7 @@ export class PendingProduce {
             logStartOffset: partition.logStartOffset,
           })),
         })),
-        throttleTimeMs: 0,
+        throttleTimeMs: this.#waitedForMemory ? this.#throttle.timeMs() : 0,
       },
       this.#apiVersion,
     );

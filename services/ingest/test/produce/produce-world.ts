@@ -12,6 +12,7 @@ import { ByteBudget, systemClock } from '@kafscale/core';
 import type { Clock, OperatingError } from '@kafscale/core';
 import { ProduceHandler } from '../../src/produce/00-produce.js';
 import { ConnectionOrder } from '../../src/produce/connection-order.js';
+import { ProduceThrottle } from '../../src/produce/produce-throttle.js';
 import { buildSegment } from '../../src/seal/build-segment.js';
 import { ChunkPool } from '../../src/segment/chunk-pool.js';
 import { RecentSegments } from '../../src/segment/recent-segments.js';
@@ -69,14 +70,16 @@ export class ProduceWorld {
       wallMs: () => nowMs,
     };
     this.budget = new ByteBudget(options.bytesInFlightMax ?? 1_000_000);
+    const throttle = new ProduceThrottle(this.budget, clock);
     const pipeline = new SegmentPipeline({
       coordinator: { commitSegments: (segments) => this.#commit(segments) },
       upload: (job) => {
         const { chunks, result } = buildSegment(job);
         this.stored.push({ segmentId: job.segmentId, bytes: Buffer.concat(chunks) });
         this.bytesInFlightSeen = Math.max(this.bytesInFlightSeen, this.budget.takenBytes);
-        return Promise.resolve(result);
+        return Promise.resolve({ ...result, sealMs: 0, putMs: 0 });
       },
+      uploadsMax: 100,
       segmentKey: (segmentId) => segmentId,
       writer: () => ({ nodeId: 1, incarnation: 1 }),
       databaseNowMs: () => nowMs,
@@ -91,7 +94,10 @@ export class ProduceWorld {
       softwareVersion: 'test',
       log: silentLog,
       metrics: noMetrics,
-      onSettled: (bytes) => this.budget.give(bytes),
+      onSettled: (bytes) => {
+        this.budget.give(bytes);
+        throttle.drained(bytes);
+      },
     });
     this.#handler = new ProduceHandler({
       topics: {
@@ -104,6 +110,7 @@ export class ProduceWorld {
       pipeline,
       order: new ConnectionOrder(),
       budget: this.budget,
+      throttle,
       clock,
       log: silentLog,
       metrics: noMetrics,

@@ -27,6 +27,8 @@ export class S3ObjectStore implements ObjectStore {
   readonly #prefix: string;
   readonly #client: S3Client;
   readonly #retry: RetryOptions;
+  readonly #putRetry: RetryOptions;
+  readonly #callerRepeatsPuts: boolean;
 
   /** `url` is `s3://bucket` or `s3://bucket/prefix`. */
   constructor(url: string, options: S3Options = {}, clock: Clock = systemClock) {
@@ -35,6 +37,7 @@ export class S3ObjectStore implements ObjectStore {
     this.#bucket = bucket;
     this.#prefix = prefix;
     this.#client = createS3Client(options);
+    this.#callerRepeatsPuts = options.callerRepeatsPuts ?? false;
     const random = (): number => randomInt(randomSteps) / randomSteps;
     this.#retry = {
       clock,
@@ -43,6 +46,7 @@ export class S3ObjectStore implements ObjectStore {
       requestTimeoutMs: limits.storeRequestTimeoutMs,
       operationTimeoutMs: limits.storeOperationTimeoutMs,
     };
+    this.#putRetry = { ...this.#retry, retriesThrottled: !this.#callerRepeatsPuts };
   }
 
   async check(): Promise<void> {
@@ -50,11 +54,12 @@ export class S3ObjectStore implements ObjectStore {
   }
 
   put(key: string, chunks: readonly Uint8Array[], crc32c: number): Promise<void> {
-    return putObject(this.#client, this.#retry, {
+    return putObject(this.#client, this.#putRetry, {
       bucket: this.#bucket,
       objectKey: this.#objectKey(key),
       chunks,
       crc32c,
+      isRepeatable: this.#callerRepeatsPuts,
     });
   }
 
