@@ -379,6 +379,10 @@ export class IngestNode {
         this.uploadsFailed += 1;
       },
       segmentsCommitted: () => {},
+      segmentSettled: () => {},
+      produceWaited: () => {},
+      uploadThrottled: () => {},
+      watch: () => {},
     };
   }
 }

@@ -41,7 +41,7 @@ export const limits = {
   arenaChunkBytes: MiB + 64 * KiB, // a batch of message.max.bytes fits
   ingestBytesInFlightMax: 128 * MiB,
   uploadsInFlightMax: 16,
-  uploadsThrottledFactor: 0.5, // uploads in flight, each time that the store throttles
+  uploadsThrottledShare: 0.5, // of the uploads in flight that stay, each time that the store throttles
   uploadWaitMsMax: 2 * 60_000, // delivery.timeout.ms of clients; less if the request says less
   sealJobsQueuedMax: 1024,
   idleChunkBytesMax: 32 * MiB,

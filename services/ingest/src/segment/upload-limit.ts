@@ -33,6 +33,6 @@ export class UploadLimit {
   throttled(startedAtMs: number, nowMs: number): void {
     if (startedAtMs < this.#decreasedAtMs) return;
     this.#decreasedAtMs = nowMs;
-    this.#uploads = Math.max(1, this.#uploads * limits.uploadsThrottledFactor);
+    this.#uploads = Math.max(1, this.#uploads * limits.uploadsThrottledShare);
   }
 }
