@@ -1,8 +1,8 @@
 import type { Extent } from '@kafscale/cluster';
 import {
   batchBaseOffsetAt,
-  batchCrcMatches,
   emptyBatchHeader,
+  firstCorruptBatch,
   nextBatchPosition,
   readBatchHeader,
   stampBatch,
@@ -43,6 +43,8 @@ export function verifyExtent(
   if (bytes.length !== extent.length) {
     return damaged(`${bytes.length} bytes instead of ${extent.length}`);
   }
+  const reason = findDamage(bytes, extent.skippedBatches);
+  if (reason !== null) return damaged(reason);
   builder.start();
   let offset = extent.baseOffset;
   let ordinal = 0;
@@ -50,12 +52,10 @@ export function verifyExtent(
   let end: number;
   for (let at = 0; at < bytes.length; at = end) {
     end = nextBatchPosition(bytes, at, bytes.length);
-    if (end === -1) return damaged(`no whole batch at byte ${at}`);
     if (extent.skippedBatches[skippedCount] === ordinal++) {
       skippedCount++;
       continue;
     }
-    if (!batchCrcMatches(bytes, at)) return damaged(`CRC mismatch at byte ${at}`);
     if (extent.absoluteOffsets) {
       const found = batchBaseOffsetAt(bytes, at);
       if (found !== offset) return damaged(`offset ${found} instead of ${offset} at byte ${at}`);
@@ -71,6 +71,25 @@ export function verifyExtent(
     return damaged(`it ends at offset ${offset} instead of ${extent.nextOffset}`);
   }
   return { kind: 'intact', loaded: { extent, bytes, table: builder.finish(offset), memory } };
+}
+
+/** Checks what lies between skipped batches in one go. */
+function findDamage(bytes: Buffer, skippedBatches: readonly number[]): string | null {
+  let runStart = 0;
+  let ordinal = 0;
+  let skippedCount = 0;
+  let end: number;
+  for (let at = 0; at < bytes.length; at = end) {
+    end = nextBatchPosition(bytes, at, bytes.length);
+    if (end === -1) return `no whole batch at byte ${at}`;
+    if (skippedBatches[skippedCount] !== ordinal++) continue;
+    skippedCount++;
+    const corrupt = firstCorruptBatch(bytes, runStart, at);
+    if (corrupt !== -1) return `CRC mismatch at byte ${corrupt}`;
+    runStart = end;
+  }
+  const corrupt = firstCorruptBatch(bytes, runStart, bytes.length);
+  return corrupt === -1 ? null : `CRC mismatch at byte ${corrupt}`;
 }
 
 function damaged(reason: string): Verdict {
