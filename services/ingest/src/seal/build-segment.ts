@@ -1,4 +1,5 @@
 import {
+  batchBytesBeforeCrc,
   batchCrcMatches,
   crc32cCombine,
   emptyBatchHeader,
@@ -91,8 +92,7 @@ class ExtentBuilder {
     this.#batchCount += 1;
     this.#recordCount += header.recordCount;
     this.length += batch.length;
-    // The second pass over a batch that the first one has just brought into the cache.
-    this.crc = crc32c(batch, this.crc);
+    this.crc = crcWithBatch(this.crc, batch, header.crc);
     this.#views.push(batch);
   }
 
@@ -109,6 +109,16 @@ class ExtentBuilder {
       baseOffset: null,
     };
   }
+}
+
+/** Below it a second pass over the bytes costs less than putting two CRCs together (2.3 µs). */
+const combinedBytesMin = 32 * 1024;
+
+/** A batch's own CRC, checked just now, covers all but its first bytes. */
+function crcWithBatch(crc: number, batch: Buffer, batchCrc: number): number {
+  if (batch.length < combinedBytesMin) return crc32c(batch, crc);
+  const head = batch.subarray(0, batchBytesBeforeCrc);
+  return crc32cCombine(crc32c(head, crc), batchCrc, batch.length - batchBytesBeforeCrc);
 }
 
 function batchView(chunks: readonly Buffer[], batches: Float64Array, index: number): Buffer {
