@@ -34,6 +34,7 @@ import type { HandlerContext } from './handlers/context.js';
 import type { FetchMetrics } from './metrics.js';
 import type { BlockPeers } from './owners/block-peers.js';
 import { BlockServer } from './owners/block-server.js';
+import type { OwnerLoadsOptions } from './owners/owner-loads.js';
 import { OwnerSource } from './owners/owner-source.js';
 import { LogReader } from './read/log-reader.js';
 import { ReaderMemory } from './read/reader-memory.js';
@@ -233,15 +234,17 @@ function createLoader(options: FetchServiceOptions, bounds: FetchLimits): BlockL
   });
 }
 
-function createOwners(options: FetchServiceOptions, bounds: FetchLimits): OwnerSource | undefined {
+function createOwners(
+  options: FetchServiceOptions,
+  bounds: FetchLimits,
+): OwnerLoadsOptions | undefined {
   const { blockPeers, log, metrics, clock = systemClock } = options;
   if (blockPeers === undefined) return undefined;
-  const owners = new OwnerSource({
+  const source = new OwnerSource({
     peers: blockPeers,
     limits: {
       ownedBlockBytes: bounds.ownedBlockBytes,
       extentBytesMax: limits.ownedExtentBytesMax,
-      bytesInFlightMax: bounds.ownerReadBytesInFlightMax,
       borrowedBytesMax: bounds.borrowedBlocksBytesMax,
       timeoutMs: bounds.ownerReadTimeoutMs,
       pauseMs: bounds.ownerPauseMs,
@@ -250,8 +253,20 @@ function createOwners(options: FetchServiceOptions, bounds: FetchLimits): OwnerS
     log,
     metrics,
   });
-  metrics.gauge('fetch_borrowed_bytes', () => owners.borrowed.bytes);
-  return owners;
+  metrics.gauge('fetch_borrowed_bytes', () => source.borrowed.bytes);
+  return {
+    source,
+    queue: new LoadQueue<LoadResult>({
+      lengthMax: bounds.coalescedReadBytesMax,
+      gapMax: bounds.coalescedReadGapBytesMax,
+    }),
+    readsMax: {
+      tail: bounds.tailReadsMax,
+      catchUp: bounds.catchUpReadsMax,
+      readAhead: bounds.readAheadReadsMax,
+    },
+    bytesInFlightMax: bounds.ownerReadBytesInFlightMax,
+  };
 }
 
 function createHedging({ store, metrics }: FetchServiceOptions, clock: Clock): HedgedReads {

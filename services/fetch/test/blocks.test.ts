@@ -146,7 +146,6 @@ describe('LoadQueue', () => {
       length: 100,
       loadClass,
       owner: null,
-      isQueued: false,
       resolve: () => undefined,
     };
   }

@@ -3,10 +3,10 @@ import { type Clock, invariant } from '@kafscale/core';
 import type { FetchLog } from '../fetch-log.js';
 import type { FetchMetrics } from '../metrics.js';
 import type { BadExtents } from './bad-extents.js';
-import type { OwnerSource } from '../owners/owner-source.js';
+import { OwnerLoads, type OwnerLoadsOptions } from '../owners/owner-loads.js';
 import type { BlockCache } from './block-cache.js';
 import { BlockMemory, type BlockMemoryPool, capacityOf } from './block-memory.js';
-import { type Run, runOf } from './coalesce.js';
+import type { Run } from './coalesce.js';
 import { forGood, type Holder, nobody } from './lease.js';
 import {
   type LoadClass,
@@ -25,7 +25,7 @@ export interface BlockLoaderOptions {
   readonly cache: BlockCache;
   readonly source: SegmentSource;
   /** The fetch nodes that share the loading; undefined: there is but this one. */
-  readonly owners: OwnerSource | undefined;
+  readonly owners: OwnerLoadsOptions | undefined;
   readonly queue: LoadQueue<LoadResult>;
   readonly memory: BlockMemoryPool;
   readonly bad: BadExtents;
@@ -37,6 +37,7 @@ export interface BlockLoaderOptions {
 }
 
 interface Flight {
+  key: string;
   readonly load: PendingLoad<LoadResult>;
   readonly result: Promise<LoadResult>;
   readonly holders: Holder[];
@@ -58,6 +59,7 @@ interface NewLoad {
  */
 export class BlockLoader {
   readonly #options: BlockLoaderOptions;
+  readonly #owners: OwnerLoads | undefined;
   readonly #flights = new Map<string, Flight>();
   readonly #reading: Record<LoadClass, number> = { tail: 0, catchUp: 0, readAhead: 0 };
   #isScheduled = false;
@@ -65,6 +67,8 @@ export class BlockLoader {
 
   constructor(options: BlockLoaderOptions) {
     this.#options = options;
+    const { owners } = options;
+    this.#owners = owners && new OwnerLoads(owners, (load) => this.#loadHere(load));
   }
 
   /** From memory, or undefined. */
@@ -114,9 +118,8 @@ export class BlockLoader {
     const key = keyOf(request.extent, owner);
     const flight = this.#flights.get(key);
     if (flight !== undefined) {
-      this.#options.queue.promote(flight.load, loadClass);
       flight.holders.push(holder);
-      this.#schedule();
+      this.#promote(flight.load, loadClass);
       return flight.result;
     }
     return this.#enqueue({ key, owner, request, holder });
@@ -135,21 +138,22 @@ export class BlockLoader {
   /** Loads that wait are answered; reads under way end by themselves. */
   close(): void {
     this.#isClosed = true;
-    for (const load of this.#options.queue.drain()) load.resolve(closedFailure);
+    const waiting = [...this.#options.queue.drain(), ...(this.#owners?.drain() ?? [])];
+    for (const load of waiting) load.resolve(closedFailure);
   }
 
   #find(extent: Extent): LoadedExtent | undefined {
     const { cache, owners } = this.#options;
-    return cache.find(extent) ?? owners?.borrowed.find(extent);
+    return cache.find(extent) ?? owners?.source.borrowed.find(extent);
   }
 
   #peek(extent: Extent): LoadedExtent | undefined {
     const { cache, owners } = this.#options;
-    return cache.peek(extent) ?? owners?.borrowed.peek(extent);
+    return cache.peek(extent) ?? owners?.source.borrowed.peek(extent);
   }
 
   #ownerOf(extent: Extent): number | null {
-    return this.#options.owners?.ownerOf(extent) ?? null;
+    return this.#options.owners?.source.ownerOf(extent) ?? null;
   }
 
   #enqueue({ key, owner, request, holder }: NewLoad): Promise<LoadResult> {
@@ -162,17 +166,49 @@ export class BlockLoader {
       length: extent.length,
       owner,
       loadClass,
-      isQueued: false,
       resolve: (result) => {
-        this.#flights.delete(key);
+        this.#flights.delete(flight.key);
         if (result.kind === 'loaded') for (const each of holders) each.hold(result.loaded);
         resolve(result);
       },
     };
-    this.#flights.set(key, { load, result: promise, holders });
+    const flight: Flight = { key, load, result: promise, holders };
+    this.#flights.set(key, flight);
+    // Its writer is asked first, if he may still have it; that takes a place here.
+    if (owner !== null && request.arrival === 0) this.#owners?.add(load);
+    else this.#add(load);
+    return promise;
+  }
+
+  #add(load: Pending): void {
     this.#options.queue.add(load);
     this.#schedule();
-    return promise;
+  }
+
+  #promote(load: Pending, loadClass: LoadClass): void {
+    // Not queued, it is under way, or it waits for its owner.
+    if (this.#options.queue.has(load)) {
+      this.#options.queue.promote(load, loadClass);
+      this.#schedule();
+    } else {
+      this.#owners?.promote(load, loadClass);
+    }
+  }
+
+  /** Its owner does not have it for us. */
+  #loadHere(load: Pending): void {
+    if (this.#isClosed) return load.resolve(closedFailure);
+    const { extent } = load.request;
+    const flight = this.#flights.get(keyOf(extent, load.owner));
+    const key = keyOf(extent, null);
+    load.owner = null;
+    // From now on it is a load like any other here, for peers to join as well.
+    if (flight !== undefined && !this.#flights.has(key)) {
+      this.#flights.delete(flight.key);
+      flight.key = key;
+      this.#flights.set(key, flight);
+    }
+    this.#add(load);
   }
 
   // Not at once: what other partitions and requests of this turn want of the same segment comes too.
@@ -206,15 +242,18 @@ export class BlockLoader {
     let isReserved = true;
     try {
       const recent = await this.#readFromWriter(run);
-      const left = recent === null ? await this.#borrow(run) : run;
-      if (left === null) return;
-      const { segmentId } = firstOf(left).request.extent;
-      const read = recent ?? (await this.#readFromStore(segmentId, left.position, left.length));
+      const { owner, request } = firstOf(run);
+      if (recent === null && owner !== null) {
+        for (const load of run.members) this.#owners?.add(load);
+        return;
+      }
+      const { segmentId } = request.extent;
+      const read = recent ?? (await this.#readFromStore(segmentId, run.position, run.length));
       cache.cancel(capacityOf(run.length));
       isReserved = false;
-      if (read instanceof BlockMemory) await this.#deliver(left, read);
-      else if (read.kind === 'damaged') await this.#readEach(left);
-      else this.#fail(left, read);
+      if (read instanceof BlockMemory) await this.#deliver(run, read);
+      else if (read.kind === 'damaged') await this.#readEach(run);
+      else this.#fail(run, read);
     } finally {
       if (isReserved) cache.cancel(capacityOf(run.length));
       this.#reading[loadClass]--;
@@ -231,23 +270,6 @@ export class BlockLoader {
     const range = { segmentId, position, length };
     const recent = await this.#options.source.readFromWriter(writerNodeId, arrival, range);
     return recent && notPooled(recent);
-  }
-
-  /** Delivers what the run's owner has. Returns the rest, which is to be loaded here; null: nothing. */
-  async #borrow(run: Run<Pending>): Promise<Run<Pending> | null> {
-    const { owners } = this.#options;
-    const { owner, loadClass } = firstOf(run);
-    if (owners === undefined || owner === null) return run;
-    const wanted = run.members.map(({ request }) => request);
-    const found = await owners.read(owner, wanted, loadClass);
-    owners.keep(found);
-    const left: Pending[] = [];
-    for (const [index, load] of run.members.entries()) {
-      const loaded = found[index] ?? null;
-      if (loaded === null) left.push(load);
-      else load.resolve({ kind: 'loaded', loaded });
-    }
-    return left.length === 0 ? null : runOf(left);
   }
 
   /** The memory is the caller's to release, or to hand on. */

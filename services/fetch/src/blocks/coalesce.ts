@@ -49,14 +49,3 @@ export function coalesce<T extends ByteRange>(
   }
   return { position, length: end - position, members: sorted.slice(from, to) };
 }
-
-/** The run of all of them: at least one, by position. */
-export function runOf<T extends ByteRange>(members: readonly T[]): Run<T> {
-  let position = Infinity;
-  let end = 0;
-  for (const member of members) {
-    position = Math.min(position, member.position);
-    end = Math.max(end, member.position + member.length);
-  }
-  return { position, length: end - position, members };
-}

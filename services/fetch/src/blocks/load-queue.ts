@@ -39,9 +39,8 @@ export interface PendingLoad<Result> {
   readonly position: number;
   readonly length: number;
   /** The fetch node that loads it for this one; null: this one itself. */
-  readonly owner: number | null;
+  owner: number | null;
   loadClass: LoadClass;
-  isQueued: boolean;
   readonly resolve: (result: Result) => void;
 }
 
@@ -67,8 +66,11 @@ export class LoadQueue<Result> {
     return loadClasses.reduce((sum, loadClass) => sum + this.#byClass[loadClass].size, 0);
   }
 
+  has(load: PendingLoad<Result>): boolean {
+    return this.#byClass[load.loadClass].has(load);
+  }
+
   add(load: PendingLoad<Result>): void {
-    load.isQueued = true;
     this.#byClass[load.loadClass].add(load);
     const group = groupOf(load);
     const ofGroup = this.#byGroup.get(group) ?? new Set();
@@ -78,7 +80,7 @@ export class LoadQueue<Result> {
 
   /** A more urgent reader wants it too. */
   promote(load: PendingLoad<Result>, loadClass: LoadClass): void {
-    if (!load.isQueued) return;
+    if (!this.has(load)) return;
     if (loadClasses.indexOf(loadClass) >= loadClasses.indexOf(load.loadClass)) return;
     this.#byClass[load.loadClass].delete(load);
     load.loadClass = loadClass;
@@ -97,7 +99,6 @@ export class LoadQueue<Result> {
   remove(run: Run<PendingLoad<Result>>): void {
     for (const load of run.members) {
       const group = groupOf(load);
-      load.isQueued = false;
       this.#byClass[load.loadClass].delete(load);
       const ofGroup = this.#byGroup.get(group);
       ofGroup?.delete(load);
@@ -108,7 +109,6 @@ export class LoadQueue<Result> {
   /** Takes everything out. */
   drain(): readonly PendingLoad<Result>[] {
     const loads = loadClasses.flatMap((loadClass) => [...this.#byClass[loadClass]]);
-    for (const load of loads) load.isQueued = false;
     for (const loadClass of loadClasses) this.#byClass[loadClass].clear();
     this.#byGroup.clear();
     return loads;

@@ -1,5 +1,5 @@
-import type { BlockUrgency, Extent, WantedExtent } from '@kafscale/cluster';
-import { ByteBudget, type Clock, describeError, isOperatingError } from '@kafscale/core';
+import type { BlockRead, Extent, WantedExtent } from '@kafscale/cluster';
+import { type Clock, describeError, isOperatingError } from '@kafscale/core';
 import { BlockCache } from '../blocks/block-cache.js';
 import type { LoadedExtent } from '../blocks/verify-extent.js';
 import type { FetchLog } from '../fetch-log.js';
@@ -14,8 +14,6 @@ export interface OwnerSourceLimits {
   readonly ownedBlockBytes: number;
   /** Larger extents are loaded by whoever wants them. */
   readonly extentBytesMax: number;
-  /** Asked of all owners and not answered yet. */
-  readonly bytesInFlightMax: number;
   /** What is kept of other nodes' blocks. */
   readonly borrowedBytesMax: number;
   readonly timeoutMs: number;
@@ -43,17 +41,15 @@ export class OwnerSource {
    */
   readonly borrowed: BlockCache;
   readonly #options: OwnerSourceOptions;
-  readonly #budget: ByteBudget;
   readonly #pausedUntilMs = new Map<number, number>();
 
   constructor(options: OwnerSourceOptions) {
     this.#options = options;
-    const { borrowedBytesMax, bytesInFlightMax } = options.limits;
+    const { borrowedBytesMax } = options.limits;
     this.borrowed = new BlockCache({
       bytesMax: borrowedBytesMax,
       catchUpBytesMax: borrowedBytesMax,
     });
-    this.#budget = new ByteBudget(bytesInFlightMax);
   }
 
   /** The node that is to load it for this one; null: this one itself. */
@@ -69,22 +65,23 @@ export class OwnerSource {
 
   /**
    * One question for extents of one segment. In their order: the loaded extent, in memory of its own,
-   * or null for one that has to be loaded directly. Never rejects.
+   * or null for one that has to be loaded directly. Never rejects. `onSettled`: nothing of it is in
+   * flight any more; an answer that is too late is, until it has come.
    */
   async read(
     owner: number,
-    wanted: readonly WantedExtent[],
-    urgency: BlockUrgency,
+    read: BlockRead,
+    onSettled: () => void,
   ): Promise<readonly (LoadedExtent | null)[]> {
     const { metrics } = this.#options;
-    const answers = await this.#ask(owner, wanted, urgency);
-    const loaded = wanted.map((each, index): LoadedExtent | null => {
+    const answers = await this.#ask(owner, read, onSettled);
+    const loaded = read.wanted.map((each, index): LoadedExtent | null => {
       const bytes = answers?.[index] ?? null;
       return bytes === null ? null : this.#check(owner, each, bytes);
     });
     const fallbacks = loaded.filter((each) => each === null).length;
     if (fallbacks > 0) metrics.count('fetch_owner_fallbacks_total', fallbacks);
-    if (fallbacks < wanted.length) metrics.count('fetch_owner_reads_total');
+    if (fallbacks < loaded.length) metrics.count('fetch_owner_reads_total');
     for (const each of loaded) {
       if (each !== null) metrics.count('fetch_owner_read_bytes_total', each.bytes.length);
     }
@@ -101,18 +98,18 @@ export class OwnerSource {
   /** Null: it was not asked, or did not answer. */
   async #ask(
     owner: number,
-    wanted: readonly WantedExtent[],
-    urgency: BlockUrgency,
+    read: BlockRead,
+    onSettled: () => void,
   ): Promise<readonly (Buffer | null)[] | null> {
     const { peers, limits } = this.#options;
-    const blocks = peers.blocksOf(owner);
-    const bytes = wanted.reduce((sum, { extent }) => sum + extent.length, 0);
-    if (blocks === undefined || this.#isPaused(owner) || !this.#budget.tryTake(bytes)) return null;
+    const blocks = this.#isPaused(owner) ? undefined : peers.blocksOf(owner);
+    if (blocks === undefined) {
+      onSettled();
+      return null;
+    }
     try {
-      const answer = blocks.readExtents({ wanted, urgency });
-      // What is late takes room until it has come.
-      const give = (): void => this.#budget.give(bytes);
-      answer.then(give, give);
+      const answer = blocks.readExtents(read);
+      answer.then(onSettled, onSettled);
       return await within(answer, limits.timeoutMs);
     } catch (error) {
       if (!isOperatingError(error)) throw error;
