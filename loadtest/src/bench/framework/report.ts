@@ -100,17 +100,21 @@ type Column = readonly [heading: string, cell: (figures: ContenderFigures) => st
 const hasPostgres = (figures: ContenderFigures): boolean =>
   figures.postgresPeakResidentMegabytes > 0;
 
+/** A row that is no server has no server's figures. */
+const orDash = ({ peakResidentMegabytes }: ContenderFigures, text: string): string =>
+  peakResidentMegabytes > 0 ? text : '–';
+
 const columns: readonly Column[] = [
   ['server', ({ name }) => name],
   ['runs', ({ runs }) => String(runs)],
   ['MB/s (min–max)', (figures) => showSpread(figures.megabytesPerSecond, 1)],
-  ['CPU s/GB', (figures) => showSpread(figures.cpuSecondsPerGigabyte, 2)],
+  ['CPU s/GB', (figures) => orDash(figures, showSpread(figures.cpuSecondsPerGigabyte, 2))],
   [
     'of it PostgreSQL',
     (figures) =>
       hasPostgres(figures) ? figures.postgresCpuSecondsPerGigabyte.median.toFixed(2) : '–',
   ],
-  ['peak RSS MB', (figures) => figures.peakResidentMegabytes.toFixed(0)],
+  ['peak RSS MB', (figures) => orDash(figures, figures.peakResidentMegabytes.toFixed(0))],
   [
     'PostgreSQL MB',
     (figures) => (hasPostgres(figures) ? figures.postgresPeakResidentMegabytes.toFixed(0) : '–'),
