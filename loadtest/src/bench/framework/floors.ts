@@ -9,6 +9,11 @@ export interface Floor {
   /** The most that our CPU s/GB may be, as a multiple of the peer's. */
   readonly cpuSecondsPerGigabyteRatioMax?: number;
   readonly cpuSecondsPerGigabyteMax?: number;
+  readonly megabytesPerSecondMin?: {
+    readonly megabytesPerSecond: number;
+    /** What it is, for the report. */
+    readonly of: string;
+  };
   /** The most that our processes may have resident, PostgreSQL's left out. */
   readonly residentMegabytesMax?: number;
   /** The same of rows further down, by name. */
@@ -58,7 +63,16 @@ export function verdictsOf(floor: Floor, results: readonly ContenderRuns[]): Ver
 /** Those that need no other row. */
 function ownVerdicts(floor: Floor, figures: ContenderFigures): Verdict[] {
   const { cpuSecondsPerGigabyteMax: cpuMost, residentMegabytesMax: residentMost } = floor;
+  const { megabytesPerSecondMin: speedLeast } = floor;
   const verdicts: Verdict[] = [];
+  if (speedLeast !== undefined) {
+    const { median } = figures.megabytesPerSecond;
+    const least = `MB/s ≥ ${show(speedLeast.megabytesPerSecond)}, ${speedLeast.of}`;
+    verdicts.push({
+      holds: median >= speedLeast.megabytesPerSecond,
+      text: `${least}: ${show(median)}`,
+    });
+  }
   if (cpuMost !== undefined) {
     const { median } = figures.cpuSecondsPerGigabyte;
     verdicts.push({
