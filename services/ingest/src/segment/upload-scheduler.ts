@@ -134,9 +134,9 @@ export class UploadScheduler {
     metrics.uploadThrottled();
     this.#limit.throttled(startedAtMs, clock.monotonicMs());
     this.#throttlesInRow += 1;
+    this.#pauseAWhile();
     if (this.#isLate(queued)) return this.#fail(source, queued, error);
     queued.state = 'waiting';
-    this.#pauseAWhile();
   }
 
   #isLate(queued: QueuedSegment): boolean {
