@@ -148,8 +148,10 @@ export class OpenSegment {
   #partition(target: PartitionTarget): SegmentPartition {
     const known = this.partitions.get(target.partitionId);
     if (known) return known;
-    const partition: SegmentPartition = { ...target, batches: [] };
-    this.partitions.set(target.partitionId, partition);
+    // Not `...target`: a spread to which a field is added takes 2.7 µs instead of 0.4.
+    const { partitionId, partitionIndex, topicId } = target;
+    const partition: SegmentPartition = { partitionId, topicId, partitionIndex, batches: [] };
+    this.partitions.set(partitionId, partition);
     return partition;
   }
 
