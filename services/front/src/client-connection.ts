@@ -18,6 +18,7 @@ import type { ReadBudgets } from './request-reader.js';
 import { RequestRouter } from './request-router.js';
 import { ResponseWriter } from './response-writer.js';
 import type { ServiceDirectory } from './service-directory.js';
+import type { ReadTarget } from './shared-reads.js';
 
 /** What the connections of a front share. */
 export interface ConnectionContext {
@@ -47,7 +48,7 @@ const lingerMsMax = 2_000;
 const lingerBytesMax = 1024 * 1024;
 
 /** One client: its socket, and the reader, pipeline, router and writer between it and the services. */
-export class ClientConnection {
+export class ClientConnection implements ReadTarget {
   readonly #socket: Socket;
   readonly #context: ConnectionContext;
   readonly #identity: ClientIdentity;
@@ -103,9 +104,16 @@ export class ClientConnection {
     socket.on('close', () => this.#onClose());
   }
 
-  /** Bytes of the client; their memory may be used again on return. */
+  nextMemory(): Buffer | null {
+    return this.#reader.nextMemory();
+  }
+
+  filled(bytes: number): void {
+    if (this.#isReading(bytes)) this.#reader.filled(bytes);
+  }
+
   received(bytes: Buffer): void {
-    this.#onData(bytes);
+    if (this.#isReading(bytes.length)) this.#reader.push(bytes);
   }
 
   /** Answers what is in flight, then closes. */
@@ -146,14 +154,15 @@ export class ClientConnection {
     return this.#state === 'open' && this.#pipeline.size === 0 && !this.#reader.inProgress;
   }
 
-  #onData(chunk: Buffer): void {
+  /** False: nobody is interested in what the client sends any more. */
+  #isReading(bytes: number): boolean {
     if (this.#state === 'open') {
       this.#lastActivityMs = this.#context.clock.monotonicMs();
-      this.#reader.push(chunk);
-      return;
+      return true;
     }
-    this.#lingerBytes += chunk.length;
+    this.#lingerBytes += bytes;
     if (this.#lingerBytes > lingerBytesMax) this.#socket.destroy();
+    return false;
   }
 
   #onFrame(frame: PooledMemory): void {

@@ -19,6 +19,8 @@ const noFrame = new PooledMemory(noBytes);
 
 /** The first buffer of a frame that spans chunks; larger announcements must first send this much. */
 const bodyBytesInitial = 1024 * 1024;
+/** A read of its own for less than this would cost more than copying it. */
+const filledBytesMin = 64 * 1024;
 /** How much more than what really arrived may be allocated. Untouched pages cost no memory. */
 const bodyGrowthFactor = 8;
 
@@ -64,6 +66,22 @@ export class FrameAssembler {
   /** True when the announced frame has arrived in full: it needs no buffer of its own. */
   get announcedHasArrived(): boolean {
     return this.#chunk.length - this.#offset >= this.#frameBytes;
+  }
+
+  /**
+   * Memory for the next bytes of a frame that has begun, if they are many: whoever puts them there
+   * says so with `filled` instead of `push`. It is the frame's: nobody else's until it is complete.
+   */
+  get bodyMemory(): Buffer | null {
+    if (this.#phase !== 'body') return null;
+    const { bytes } = this.#body;
+    return bytes.length - this.#bodyBytes < filledBytesMin ? null : bytes.subarray(this.#bodyBytes);
+  }
+
+  /** Only after `next` has said `more`: that many bytes are in `bodyMemory`. */
+  filled(bytes: number): void {
+    invariant(this.#bodyBytes + bytes <= this.#body.bytes.length, 'a body is filled to its end');
+    this.#bodyBytes += bytes;
   }
 
   /** Only after `next` has said `more`. */
@@ -128,14 +146,14 @@ export class FrameAssembler {
 
   #readBody(): FrameStep {
     const available = this.#chunk.length - this.#offset;
-    const missing = this.#frameBytes - this.#bodyBytes;
-    if (available === 0) return this.#starve();
-    const taken = Math.min(available, missing);
-    this.#reserve(this.#bodyBytes + taken);
-    this.#chunk.copy(this.#body.bytes, this.#bodyBytes, this.#offset, this.#offset + taken);
-    this.#offset += taken;
-    this.#bodyBytes += taken;
-    return taken === missing ? this.#takeBody() : this.#starve();
+    const taken = Math.min(available, this.#frameBytes - this.#bodyBytes);
+    if (taken > 0) {
+      this.#reserve(this.#bodyBytes + taken);
+      this.#chunk.copy(this.#body.bytes, this.#bodyBytes, this.#offset, this.#offset + taken);
+      this.#offset += taken;
+      this.#bodyBytes += taken;
+    }
+    return this.#bodyBytes === this.#frameBytes ? this.#takeBody() : this.#starve();
   }
 
   /** Grows in few, large steps: an 8 MiB frame is copied once plus 1 MiB. */

@@ -183,7 +183,7 @@ class FrontServer implements Front {
       listener: this.#options.listener ?? 'PLAINTEXT',
     };
     const connection: ClientConnection = new ClientConnection(
-      this.#reads.takeOver(socket, (bytes) => connection.received(bytes)),
+      this.#reads.takeOver(socket, () => connection),
       identity,
       this.#context,
     );

@@ -77,6 +77,18 @@ export class RequestReader {
     this.#assembler.keepRest();
   }
 
+  /** Where the next bytes should go; null: they may come by `push`. */
+  nextMemory(): Buffer | null {
+    return this.#stopped ? null : this.#assembler.bodyMemory;
+  }
+
+  /** So many bytes were put into `nextMemory`. */
+  filled(bytes: number): void {
+    if (this.#stopped) return;
+    this.#assembler.filled(bytes);
+    this.#pump();
+  }
+
   /** The bytes of a request are not needed any more. Also after `stop`. */
   released(frameBytes: number): void {
     this.#inFlightBytes -= frameBytes;
@@ -91,7 +103,10 @@ export class RequestReader {
     this.#pump();
   }
 
-  /** No more frames. Gives back what an unfinished one holds. */
+  /**
+   * No more frames. Gives back what an unfinished one holds of the budgets. Not its memory: a read into
+   * it may be under way, so it is left to the garbage collector.
+   */
   stop(): void {
     if (this.#stopped) return;
     this.#stopped = true;

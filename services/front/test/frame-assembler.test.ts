@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
@@ -23,6 +24,21 @@ function chunksOf(bytes: Buffer, cuts: readonly number[]): Buffer[] {
     from = to;
   }
   return chunks;
+}
+
+function hashOf(bytes: Buffer): string {
+  return createHash('sha1').update(bytes).digest('hex');
+}
+
+/** All that is complete; every announcement is admitted. */
+function framesOf(assembler: FrameAssembler): Buffer[] {
+  const frames: Buffer[] = [];
+  for (;;) {
+    const step = assembler.next();
+    if (step === 'more' || step === 'refused') return frames;
+    if (step === 'announced') assembler.admit();
+    else frames.push(step.bytes);
+  }
 }
 
 /** Everything that comes out of `assembler` for one chunk; every announcement is admitted. */
@@ -65,6 +81,39 @@ describe('FrameAssembler', () => {
         },
       ),
     );
+  });
+
+  it('gives the same frames when large ones are read straight into their memory', () => {
+    const pattern = Buffer.from(Array.from({ length: 251 }, (_, index) => index));
+    let filled = 0;
+    const large: fc.Arbitrary<Buffer> = fc
+      .integer({ min: 60_000, max: 3_000_000 })
+      .map((length) => Buffer.alloc(length, pattern));
+    fc.assert(
+      fc.property(
+        fc.array<Buffer>(fc.oneof(frameOfAnySize, large), { minLength: 1, maxLength: 4 }),
+        fc.array(fc.integer({ min: 1, max: 600_000 }), { minLength: 1, maxLength: 20 }),
+        (frames, reads) => {
+          const assembler = new FrameAssembler(frameBytesMax, new FrameMemory(1024 * 1024));
+          const stream = Buffer.concat(frames.map(framed));
+          const got: Buffer[] = [];
+          for (let at = 0, turn = 0; at < stream.length; turn += 1) {
+            const memory = assembler.bodyMemory;
+            const wanted = stream.subarray(at, at + (reads[turn % reads.length] ?? 1));
+            if (memory === null) assembler.push(wanted);
+            else assembler.filled(wanted.copy(memory));
+            const taken = memory === null ? wanted.length : Math.min(wanted.length, memory.length);
+            if (memory !== null) filled += taken;
+            at += taken;
+            got.push(...framesOf(assembler));
+          }
+          expect(got.map((frame) => hashOf(frame))).toEqual(frames.map((frame) => hashOf(frame)));
+          expect(assembler.inProgress).toBe(false);
+        },
+      ),
+      { numRuns: 40 },
+    );
+    expect(filled).toBeGreaterThan(0);
   });
 
   it('gives the frames before garbage, then refuses for ever, however the bytes are cut', () => {
