@@ -11,11 +11,15 @@ export function numberArray(values: readonly number[]): string {
 
 /** For texts without quotes and backslashes as well as any others; null becomes NULL. */
 export function textArray(values: readonly (string | null)[]): string {
-  const items = values.map((value) =>
-    value === null ? 'NULL' : `"${value.replaceAll(/["\\]/g, String.raw`\$&`)}"`,
-  );
+  const items = values.map((value) => {
+    if (value === null) return 'NULL';
+    return `"${special.test(value) ? value.replaceAll(everySpecial, String.raw`\$&`) : value}"`;
+  });
   return `{${items.join(',')}}`;
 }
+
+const special = /["\\]/;
+const everySpecial = /["\\]/g;
 
 /** The numbers of an int or bigint array as the server prints it; `null` is empty. */
 export function parseNumberArray(text: string | null): number[] {

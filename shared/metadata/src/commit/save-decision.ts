@@ -117,12 +117,10 @@ function upsertProducers(sql: Sql, producers: readonly ProducerState[]): Stateme
 }
 
 function batchNumbers({ batches }: ProducerState): string {
-  return numberArray(
-    batches.flatMap((batch) => [
-      batch.baseSequence,
-      batch.lastSequence,
-      batch.baseOffset,
-      batch.maxTimestampMs,
-    ]),
-  );
+  let text = '';
+  for (const { baseOffset, baseSequence, lastSequence, maxTimestampMs } of batches) {
+    if (text !== '') text += ',';
+    text += `${baseSequence},${lastSequence},${baseOffset},${maxTimestampMs}`;
+  }
+  return `{${text}}`;
 }
