@@ -6,6 +6,7 @@ import {
   createCoordinator,
   registerBackgroundMetrics,
   registerCompactionMetrics,
+  registerIndexMetrics,
 } from '@kafscale/coordinator';
 import type {
   BackgroundOptions,
@@ -13,6 +14,7 @@ import type {
   CompactionLimits,
   CompactionOptions,
   Coordinator,
+  IndexOptions,
 } from '@kafscale/coordinator';
 import { limits, systemClock } from '@kafscale/core';
 import type { Clock } from '@kafscale/core';
@@ -59,6 +61,8 @@ export interface ClusterParts {
   readonly objects?: ObjectPlace;
   /** Absent: segments stay as they were written. */
   readonly compaction?: Partial<CompactionLimits>;
+  /** Absent: there is no index in the bucket. */
+  readonly indexIntervalMs?: number;
 }
 
 /**
@@ -72,7 +76,7 @@ export class Cluster {
   readonly #storeOptions: Partial<MetadataStoreOptions>;
   /** Of retention and garbage collection; null: there is none. */
   readonly #backgroundTimes: BackgroundTimes | null;
-  readonly #parts: ClusterParts;
+  #parts: ClusterParts;
   /** As in standalone: the lease stays with the data, so that a restart owns the shard at once. */
   readonly #instanceId = randomUUID();
   #store: MetadataStore | null = null;
@@ -118,6 +122,12 @@ export class Cluster {
     await this.#startCoordinator();
   }
 
+  /** Merges segments from now on. */
+  async startCompaction(compaction: Partial<CompactionLimits>): Promise<void> {
+    this.#parts = { ...this.#parts, compaction };
+    await this.restartCoordinator();
+  }
+
   /** SQL as an outsider would run it. */
   async query(text: string): Promise<postgres.RowList<postgres.Row[]>> {
     this.#admin ??= postgres(this.databaseUrl, { max: 1, fetch_types: false });
@@ -132,6 +142,23 @@ export class Cluster {
 
   async deleteTopic(name: string): Promise<void> {
     const answer = await this.connection().call(apis.deleteTopics, { topics: [{ name }] });
+    if (answer.responses[0]?.errorCode !== 0) throw new Error(JSON.stringify(answer));
+  }
+
+  async alterTopic(name: string, configs: Readonly<Record<string, string>>): Promise<void> {
+    const answer = await this.connection().call(apis.incrementalAlterConfigs, {
+      resources: [
+        {
+          resourceType: 2,
+          resourceName: name,
+          configs: Object.entries(configs).map(([config, value]) => ({
+            name: config,
+            configOperation: 0,
+            value,
+          })),
+        },
+      ],
+    });
     if (answer.responses[0]?.errorCode !== 0) throw new Error(JSON.stringify(answer));
   }
 
@@ -177,6 +204,9 @@ export class Cluster {
       ...(this.#parts.compaction !== undefined && {
         compaction: this.#compaction(this.#parts.compaction),
       }),
+      ...(this.#parts.indexIntervalMs !== undefined && {
+        index: this.#index(this.#parts.indexIntervalMs),
+      }),
     });
     this.slot.current = coordinator;
     await coordinator.start();
@@ -192,6 +222,17 @@ export class Cluster {
     const metrics = registerCompactionMetrics(new Metrics({ processMetrics: false }));
     const { options: storeOptions, url: storeUrl } = this.objects;
     return { storeUrl, storeOptions, softwareVersion: 'test', metrics, limits: limitsOfTest };
+  }
+
+  #index(intervalMs: number): IndexOptions {
+    const { options, url } = this.objects;
+    const metrics = registerIndexMetrics(new Metrics({ processMetrics: false }));
+    return {
+      objectStore: openObjectStore(url, options),
+      intervalMs,
+      softwareVersion: 'test',
+      metrics,
+    };
   }
 
   async #stopCoordinator(): Promise<void> {
