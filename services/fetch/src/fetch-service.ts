@@ -41,6 +41,7 @@ import { ReaderMemory } from './read/reader-memory.js';
 import { TimestampSearch } from './read/timestamp-search.js';
 import { Waiters } from './read/waiters.js';
 import type { FetchCoordinator, FetchReplica } from './replica.js';
+import { SessionCache } from './sessions/session-cache.js';
 
 export interface FetchServiceOptions {
   /** Make the service before the replica gets its first snapshot, so that it sees every event. */
@@ -90,6 +91,7 @@ export function createFetchService(options: FetchServiceOptions): ClosableFetchS
     searchGate: new Gate(limits.listOffsetsReadsInFlightMax),
     readers: createReaderMemory(fetchLimits, clock),
     waiters,
+    sessions: createSessions(fetchLimits, metrics, clock),
     limits: fetchLimits,
     clock,
     log,
@@ -232,6 +234,21 @@ function createLoader(options: FetchServiceOptions, bounds: FetchLimits): BlockL
     metrics,
     clock,
   });
+}
+
+function createSessions(bounds: FetchLimits, metrics: FetchMetrics, clock: Clock): SessionCache {
+  const sessions = new SessionCache({
+    limits: {
+      sessionsMax: bounds.fetchSessionsMax,
+      partitionsMax: bounds.fetchSessionPartitionsMax,
+      evictionMs: limits.fetchSessionEvictionMs,
+    },
+    clock,
+    onEvicted: () => metrics.count('fetch_sessions_evicted_total'),
+  });
+  metrics.gauge('fetch_sessions', () => sessions.sessionCount);
+  metrics.gauge('fetch_session_partitions', () => sessions.partitionCount);
+  return sessions;
 }
 
 function createOwners(

@@ -8,6 +8,7 @@ import type { LogReader } from '../read/log-reader.js';
 import type { ReaderMemory } from '../read/reader-memory.js';
 import type { Waiters } from '../read/waiters.js';
 import type { FetchReplica } from '../replica.js';
+import type { SessionCache } from '../sessions/session-cache.js';
 import type { TimestampSearch } from '../read/timestamp-search.js';
 
 /** The parts that the handlers work with. */
@@ -19,6 +20,7 @@ export interface HandlerContext {
   readonly searchGate: Gate;
   readonly readers: ReaderMemory;
   readonly waiters: Waiters;
+  readonly sessions: SessionCache;
   readonly limits: FetchLimits;
   readonly clock: Clock;
   readonly log: FetchLog;

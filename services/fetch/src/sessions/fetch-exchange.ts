@@ -15,6 +15,8 @@ export interface Conclusion<Answer> {
 export interface FetchExchange {
   /** All that is to be read, in the order in which it is to be served. */
   readonly wanted: readonly WantedPartition[];
+  /** Their order says whose turn it is. */
+  readonly isInTurn: boolean;
   /** `answers`: one for each wanted partition, in their order. */
   conclude<Answer extends AnsweredPartition>(answers: readonly Answer[]): Conclusion<Answer>;
 }
@@ -63,6 +65,7 @@ export function openExchange(
 
 class SessionlessExchange implements FetchExchange {
   readonly wanted: readonly WantedPartition[];
+  readonly isInTurn = false;
 
   constructor(request: FetchRequest) {
     this.wanted = wantedOf(request);
@@ -76,6 +79,7 @@ class SessionlessExchange implements FetchExchange {
 /** Begins a session, if there is room, when it is known what the client is told. */
 class FullExchange implements FetchExchange {
   readonly wanted: readonly WantedPartition[];
+  readonly isInTurn = false;
   readonly #sessions: SessionCache;
   readonly #usesTopicIds: boolean;
 
@@ -89,11 +93,8 @@ class FullExchange implements FetchExchange {
     const session = this.#sessions.create(this.wanted.length, this.#usesTopicIds);
     const sessionId = session?.id ?? invalidSessionId;
     if (session !== undefined) {
-      for (const [index, wanted] of this.wanted.entries()) {
-        const answer = answers[index];
-        const partition = session.put(wanted);
-        if (answer !== undefined) partition.told(answer);
-      }
+      const partitions = this.wanted.map((wanted) => session.put(wanted));
+      session.tell(partitions, answers);
       this.#sessions.touch(session);
     }
     return { errorCode: errorCodes.NONE, sessionId, answers };
@@ -102,6 +103,7 @@ class FullExchange implements FetchExchange {
 
 class IncrementalExchange implements FetchExchange {
   readonly wanted: readonly SessionPartition[];
+  readonly isInTurn = true;
   readonly #session: FetchSession;
   readonly #nextEpoch: number;
 
