@@ -40,7 +40,7 @@ async function commitBench(bench: Bench): Promise<void> {
   for (const shape of shapes) {
     const measured = await measure(coordinator, shape, options.quick ? 12 : 60);
     rows.push(measured.row);
-    verdicts.push(measured.verdict);
+    if (measured.verdict !== undefined) verdicts.push(measured.verdict);
     figures.push(measured.figures);
   }
   bench.table({
@@ -116,12 +116,18 @@ async function measure(coordinator: CoordinatorServer, shape: Shape, seconds: nu
   };
 }
 
-function verdictOf(shape: Shape, segmentsPerSecond: number, p50Ms: number): Verdict {
-  const of = `producers per partition ${shape.producersPerPartition}, committers ${shape.committers}`;
+/** The promises are of batches in sequence; of ten producers the figures are shown. */
+function verdictOf(shape: Shape, segmentsPerSecond: number, p50Ms: number): Verdict | undefined {
+  if (shape.producersPerPartition > 1) return undefined;
   return shape.committers === 1
-    ? { text: `${of}: p50 ${p50Ms.toFixed(1)} ≤ ${oneP50MsMax} ms`, holds: p50Ms <= oneP50MsMax }
+    ? {
+        text: `one committer: p50 ${p50Ms.toFixed(1)} ≤ ${oneP50MsMax} ms`,
+        holds: p50Ms <= oneP50MsMax,
+      }
     : {
-        text: `${of}: ${segmentsPerSecond.toFixed(0)} ≥ ${sixSegmentsPerSecondMin} segments/s in all`,
+        text:
+          `${shape.committers} committers on the same partitions: ` +
+          `${segmentsPerSecond.toFixed(0)} ≥ ${sixSegmentsPerSecondMin} segments/s in all`,
         holds: segmentsPerSecond >= sixSegmentsPerSecondMin,
       };
 }
