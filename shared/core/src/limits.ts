@@ -52,6 +52,9 @@ export const limits = {
   flushInFlightMax: 4,
   flushOverlapBytesMin: MiB,
   flushGatherMsMax: 3,
+  flushReturnGapMsMax: 20, // between an answer and what its producers send next, and within that
+  flushReturnShareMin: 0.75, // of what was answered: when it has come back, no more is expected
+  flushReturnBytesMin: 256 * KiB, // an object of less waits out its flush interval
   commitAgeMsMax: 5 * 60_000,
   commitTimeoutMs: 30_000,
   commitBackoffMsMin: 20,

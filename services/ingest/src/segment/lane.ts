@@ -6,6 +6,7 @@ import { CommitQueue } from '../commit/commit-queue.js';
 import type { QueuedSegment } from '../commit/commit-queue.js';
 import type { IngestLog, IngestMetrics } from '../observability.js';
 import type { ChunkPool } from './chunk-pool.js';
+import { FlushPolicy } from './flush-policy.js';
 import type { LaneName } from './latency-lane.js';
 import { OpenSegment } from './open-segment.js';
 import type { RecentSegments } from './recent-segments.js';
@@ -65,6 +66,9 @@ export class Lane implements UploadSource {
   #open: Collecting | null = null;
   #ageTimer: NodeJS.Timeout | null = null;
   #gatherTimer: NodeJS.Timeout | null = null;
+  /** Of segments that wait for their interval. */
+  readonly #flushPolicy = new FlushPolicy();
+  #returnTimer: NodeJS.Timeout | null = null;
   #sealImmediate: NodeJS.Immediate | null = null;
   #settledAtMs = -Infinity;
   /** Of the segments that were settled together last. */
@@ -106,6 +110,7 @@ export class Lane implements UploadSource {
       this.#seal();
       this.#uploads.pump();
     } else if (this.#sealsAtOnce(open)) this.#scheduleSeal();
+    else this.#sealEarly(open, batch);
   }
 
   /** Whether something of the partition is not settled. */
@@ -228,6 +233,27 @@ export class Lane implements UploadSource {
     else this.#sealImmediate ??= setImmediate(() => this.#sealNow());
   }
 
+  /** Before its interval is over, if nothing more can come (see FlushPolicy). */
+  #sealEarly({ segment }: Collecting, { arrivedAtMs, records }: LaneBatch): void {
+    this.#flushPolicy.appended(records.length, arrivedAtMs);
+    if (this.#queue.length > 0) return;
+    const early = this.#flushPolicy.earlySeal(segment.bytes);
+    // At the end of the turn: the other batches of the request belong in the same segment.
+    if (early === 'now') this.#sealImmediate ??= setImmediate(() => this.#sealNow());
+    else if (early === 'later') this.#sealWhenQuiet(limits.flushReturnGapMsMax);
+  }
+
+  #sealWhenQuiet(waitMs: number): void {
+    this.#returnTimer ??= setTimeout(() => {
+      this.#returnTimer = null;
+      if (this.#open === null || this.#queue.length > 0) return;
+      if (this.#flushPolicy.earlySeal(this.#open.segment.bytes) === 'no') return;
+      const leftMs = this.#flushPolicy.quietLeftMs(this.#options.clock.monotonicMs());
+      if (leftMs > 0) this.#sealWhenQuiet(leftMs);
+      else this.flush();
+    }, waitMs);
+  }
+
   #sealNow(): void {
     if (this.#gatherTimer !== null) clearTimeout(this.#gatherTimer);
     if (this.#sealImmediate !== null) clearImmediate(this.#sealImmediate);
@@ -250,6 +276,12 @@ export class Lane implements UploadSource {
     this.#open = null;
     if (this.#ageTimer !== null) clearTimeout(this.#ageTimer);
     this.#ageTimer = null;
+    if (this.#returnTimer !== null) clearTimeout(this.#returnTimer);
+    this.#returnTimer = null;
+    // It was for what is sealed now; what opens next schedules its own.
+    if (this.#sealImmediate !== null) clearImmediate(this.#sealImmediate);
+    this.#sealImmediate = null;
+    this.#flushPolicy.sealed();
     const { clock, metrics, writer } = this.#options;
     const sealedAtMs = clock.monotonicMs();
     this.#queue.push({
@@ -271,6 +303,7 @@ export class Lane implements UploadSource {
     const isSameGroup = nowMs - this.#settledAtMs < flushGatherMsMax / 2;
     this.#settledBytes = (isSameGroup ? this.#settledBytes : 0) + segment.bytes;
     this.#settledAtMs = nowMs;
+    this.#flushPolicy.answered(segment.bytes, nowMs);
     metrics.segmentSettled(this.name, nowMs - segment.openedAtMs);
     onSettled(segment.bytes);
   }
