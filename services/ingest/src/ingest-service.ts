@@ -52,11 +52,11 @@ export function createIngestService(options: IngestOptions): Ingest {
     { storeUrl: options.storeUrl, storeOptions: options.storeOptions },
     options.sealThreads,
   );
-  const throttle = new ProduceThrottle(budget, clock);
+  const throttle = new ProduceThrottle(clock);
   const pipeline = createPipeline(options, { budget, recent, seals, throttle });
   metrics.watch({
     bytesInFlight: () => budget.takenBytes,
-    bytesWaiting: () => budget.waitingBytes,
+    bytesWaiting: () => throttle.waitingBytes,
     laneBytes: (lane) => pipeline.laneBytes(lane),
     uploadsInFlight: () => pipeline.uploadsInFlight,
     uploadsLimit: () => pipeline.uploadsLimit,
@@ -80,6 +80,7 @@ export function createIngestService(options: IngestOptions): Ingest {
         return { kind: 'close', reason: `Produce: ${error.message}` };
       }
     },
+    viewRecentSegment: (segmentId, onWanted) => recent.view(segmentId, onWanted),
     readRecentSegment(segmentId, position, length) {
       return Promise.resolve(recent.read(segmentId, position, length));
     },

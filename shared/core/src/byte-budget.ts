@@ -14,7 +14,6 @@ export class ByteBudget {
   readonly #capacityBytes: number;
   readonly #waiters: Waiter[] = [];
   #takenBytes = 0;
-  #waitingBytes = 0;
 
   constructor(capacityBytes: number) {
     invariant(capacityBytes > 0, 'a byte budget is positive');
@@ -23,11 +22,6 @@ export class ByteBudget {
 
   get takenBytes(): number {
     return this.#takenBytes;
-  }
-
-  /** What all waiters together want. */
-  get waitingBytes(): number {
-    return this.#waitingBytes;
   }
 
   get waiting(): number {
@@ -45,7 +39,6 @@ export class ByteBudget {
     if (this.tryTake(bytes)) return;
     await new Promise<void>((grant) => {
       this.#waiters.push({ bytes, grant });
-      this.#waitingBytes += bytes;
     });
   }
 
@@ -54,7 +47,6 @@ export class ByteBudget {
     invariant(this.#takenBytes >= 0, 'a byte budget got back more than it gave');
     for (let head = this.#waiters[0]; head && this.#fits(head.bytes); head = this.#waiters[0]) {
       this.#waiters.shift();
-      this.#waitingBytes -= head.bytes;
       this.#takenBytes += head.bytes;
       head.grant();
     }

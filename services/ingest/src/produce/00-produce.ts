@@ -74,6 +74,7 @@ export class ProduceHandler {
       }
       return this.#admit(produce, pending, request);
     });
+    if (!pending.isAdmitted) pending.waits(recordBytes(produce));
     return pending.reply;
   }
 
@@ -117,13 +118,12 @@ export class ProduceHandler {
     this.#append(admission);
   }
 
-  async #takeMemory({ bytes, pending }: Admission): Promise<void> {
+  async #takeMemory({ bytes }: Admission): Promise<void> {
     const { budget, clock, metrics, pipeline, throttle } = this.#options;
     if (budget.tryTake(bytes)) return;
     const sinceMs = clock.monotonicMs();
-    pending.waitedForMemory();
     const taken = budget.take(bytes);
-    throttle.waitingBegan();
+    throttle.memoryIsShort();
     pipeline.relieve();
     await taken;
     metrics.produceWaited(clock.monotonicMs() - sinceMs);

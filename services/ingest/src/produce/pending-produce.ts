@@ -47,7 +47,9 @@ export class PendingProduce {
   readonly #connectionId: string;
   readonly #lost: LostSequences;
   readonly #throttle: ProduceThrottle;
-  #waitedForMemory = false;
+  #isAdmitted = false;
+  /** Of records, if it was not admitted at once. */
+  #waitingBytes = 0;
   #open: number;
   #resolve: (reply: KafkaReply) => void = () => undefined;
 
@@ -77,6 +79,8 @@ export class PendingProduce {
 
   /** Every partition has been refused or appended. acks=0 is answered now, by silence. */
   admitted(): void {
+    this.#isAdmitted = true;
+    this.#throttle.admitted(this.#waitingBytes);
     if (this.#acks === 0) {
       const failed = this.topics.some((topic) => topic.partitions.some((p) => p.errorCode !== 0));
       this.#resolve(failed ? closeUnanswerable : { kind: 'none' });
@@ -84,9 +88,14 @@ export class PendingProduce {
     this.partitionSettled();
   }
 
-  /** It was not admitted at once, for want of memory: its client is told to slow down. */
-  waitedForMemory(): void {
-    this.#waitedForMemory = true;
+  get isAdmitted(): boolean {
+    return this.#isAdmitted;
+  }
+
+  /** It was not admitted at once: its client is told to slow down, if that is for want of memory. */
+  waits(bytes: number): void {
+    this.#waitingBytes = bytes;
+    this.#throttle.waits(bytes);
   }
 
   refuseAll(errorCode: number): void {
@@ -125,7 +134,7 @@ export class PendingProduce {
             logStartOffset: partition.logStartOffset,
           })),
         })),
-        throttleTimeMs: this.#waitedForMemory ? this.#throttle.timeMs() : 0,
+        throttleTimeMs: this.#waitingBytes > 0 ? this.#throttle.timeMs() : 0,
       },
       this.#apiVersion,
     );

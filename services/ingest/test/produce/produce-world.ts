@@ -70,7 +70,7 @@ export class ProduceWorld {
       wallMs: () => nowMs,
     };
     this.budget = new ByteBudget(options.bytesInFlightMax ?? 1_000_000);
-    const throttle = new ProduceThrottle(this.budget, clock);
+    const throttle = new ProduceThrottle(clock);
     const pipeline = new SegmentPipeline({
       coordinator: { commitSegments: (segments) => this.#commit(segments) },
       upload: (job) => {
@@ -130,6 +130,12 @@ export class ProduceWorld {
     this.topics.set(name, { topicId, name, settings: { ...settings, ...changes }, partitions });
   }
 
+  /** As the feed does when its configs are altered. */
+  alterTopic(name: string, changes: Partial<TopicSettings>): void {
+    const topic = this.topics.get(name)!;
+    this.topics.set(name, { ...topic, settings: { ...topic.settings, ...changes } });
+  }
+
   holdCommits(): void {
     this.#commitGate = new Promise((resolve) => {
       this.#openCommitGate = resolve;
@@ -173,10 +179,7 @@ export class ProduceWorld {
 
   /** The answers, by topic and partition in the order of the request. */
   async produce(request: Parameters<ProduceWorld['reply']>[0]): Promise<Answer[]> {
-    const reply = await this.reply(request);
-    if (reply.kind !== 'response') throw new Error(JSON.stringify(reply));
-    const body = Buffer.concat(reply.chunks);
-    const { responses } = apis.produce.response.decode(body, request.version ?? 9);
+    const { responses } = await this.#response(request);
     return responses.flatMap(({ partitionResponses }) =>
       partitionResponses.map((each) => ({
         errorCode: each.errorCode,
@@ -185,6 +188,17 @@ export class ProduceWorld {
         logStartOffset: Number(each.logStartOffset),
       })),
     );
+  }
+
+  /** What the client is told to wait. */
+  async throttleTimeMs(request: Parameters<ProduceWorld['reply']>[0]): Promise<number> {
+    return (await this.#response(request)).throttleTimeMs;
+  }
+
+  async #response(request: Parameters<ProduceWorld['reply']>[0]) {
+    const reply = await this.reply(request);
+    if (reply.kind !== 'response') throw new Error(JSON.stringify(reply));
+    return apis.produce.response.decode(Buffer.concat(reply.chunks), request.version ?? 9);
   }
 
   /** One batch for partition 0 of a topic; its error code. */
