@@ -6,6 +6,8 @@ import type { ContenderRuns } from './measure.js';
 export interface Floor {
   /** The least that our MB/s must be, as a multiple of the peer's (the second row's). */
   readonly megabytesPerSecondRatio?: number;
+  /** Our MB/s from which on the ratio does not matter. */
+  readonly megabytesPerSecondEnough?: number;
   /** The most that our CPU s/GB may be, as a multiple of the peer's. */
   readonly cpuSecondsPerGigabyteRatioMax?: number;
   readonly cpuSecondsPerGigabyteMax?: number;
@@ -44,7 +46,13 @@ export function verdictsOf(floor: Floor, results: readonly ContenderRuns[]): Ver
   const figures = figuresOf(ours);
   const verdicts: Verdict[] = [];
   if (theirs !== undefined && floor.megabytesPerSecondRatio !== undefined) {
-    verdicts.push(speedVerdict({ ours, theirs, figures, ratioMin: floor.megabytesPerSecondRatio }));
+    const verdict = speedVerdict({
+      ours,
+      theirs,
+      figures,
+      ratioMin: floor.megabytesPerSecondRatio,
+    });
+    verdicts.push(orEnough(verdict, figures, floor.megabytesPerSecondEnough));
   }
   for (const { megabytesPerSecondRatio: ratioMin, row } of floor.against ?? []) {
     const other = results.find(({ contender }) => contender.name === row);
@@ -58,6 +66,13 @@ export function verdictsOf(floor: Floor, results: readonly ContenderRuns[]): Ver
     verdicts.push({ holds: median <= most, text });
   }
   return [...verdicts, ...ownVerdicts(floor, figures)];
+}
+
+function orEnough(verdict: Verdict, figures: ContenderFigures, enough = Infinity): Verdict {
+  if (enough === Infinity) return verdict;
+  const { median } = figures.megabytesPerSecond;
+  const text = `${verdict.text}, or ≥ ${enough} MB/s: ${median.toFixed(0)}`;
+  return { holds: verdict.holds || median >= enough, text };
 }
 
 /** Those that need no other row. */

@@ -8,7 +8,7 @@ export interface Stand {
   readonly dataRoot: string;
   readonly report: StandReport;
   /** `stop` is called at the end, whatever happens, last one first. */
-  started<Server>(server: Server, stop: (server: Server) => Promise<void>): Server;
+  readonly started: <Server>(server: Server, stop: (server: Server) => Promise<void>) => Server;
 }
 
 export interface StandDeclaration {
