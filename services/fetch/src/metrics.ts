@@ -13,6 +13,7 @@ export const fetchCounters = {
   fetch_blocks_read_ahead_total: 'Extents that were asked for before a reader wanted them',
   fetch_extents_damaged_total: 'Extents that failed their verification twice',
   fetch_index_lookups_total: 'Index lookups sent to the coordinator',
+  fetch_writer_views_total: 'Loads that took what the writer in the same process had in memory',
   fetch_writer_reads_total: 'Reads answered from the memory of the writing ingest node',
   fetch_store_reads_total: 'Ranged reads of the object store (GETs)',
   fetch_store_read_bytes_total: 'Bytes read from the object store',

@@ -80,6 +80,7 @@ export function createIngestService(options: IngestOptions): Ingest {
         return { kind: 'close', reason: `Produce: ${error.message}` };
       }
     },
+    viewRecentSegment: (segmentId, onWanted) => recent.view(segmentId, onWanted),
     readRecentSegment(segmentId, position, length) {
       return Promise.resolve(recent.read(segmentId, position, length));
     },

@@ -23,7 +23,12 @@ export type {
 } from './feed.js';
 export type { KafkaReply, KafkaRequest, KafkaService, RequestMemory } from './kafka-service.js';
 export type { ClusterView, NodeGrant, NodeInfo, NodeRegistration, NodeRole } from './nodes.js';
-export type { CoordinatorService, FetchService, IngestService } from './services.js';
+export type {
+  CoordinatorService,
+  FetchService,
+  IngestService,
+  RecentSegmentView,
+} from './services.js';
 export { ClusterMembership } from './membership/cluster-membership.js';
 export type { ClusterMembershipOptions } from './membership/cluster-membership.js';
 export {

@@ -13,7 +13,7 @@ export interface BlockCacheLimits {
 }
 
 /** Memory that is freed as a whole: one read buffer and the extents within it. */
-interface Block {
+export interface Block {
   readonly share: CacheShare;
   readonly memoryBytes: number;
   readonly extents: readonly LoadedExtent[];
@@ -86,9 +86,9 @@ export class BlockCache {
   }
 
   /** `bytes`: the memory that the extents are views of. The caller's hold of it becomes the cache's. */
-  insert(extents: readonly LoadedExtent[], bytes: number, share: CacheShare): void {
+  insert(extents: readonly LoadedExtent[], bytes: number, share: CacheShare): Block | null {
     const memory = extents[0]?.memory;
-    if (memory === undefined) return;
+    if (memory === undefined) return null;
     const tableBytes = extents.reduce((sum, { table }) => sum + table.memoryBytes, 0);
     const memoryBytes = bytes + tableBytes + extents.length * overheadBytesPerExtent;
     const block: Block = { share, memoryBytes, extents, memory };
@@ -101,6 +101,12 @@ export class BlockCache {
     }
     this.#blocks[share].add(block);
     this.#bytes[share] += memoryBytes;
+    return block;
+  }
+
+  /** If it is still there. */
+  remove(block: Block): void {
+    if (this.#blocks[block.share].has(block)) this.#drop(block);
   }
 
   clear(): void {

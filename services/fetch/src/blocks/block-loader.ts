@@ -1,10 +1,10 @@
-import type { Extent } from '@kafscale/cluster';
+import type { Extent, RecentSegmentView } from '@kafscale/cluster';
 import { type Clock, invariant } from '@kafscale/core';
 import type { FetchLog } from '../fetch-log.js';
 import type { FetchMetrics } from '../metrics.js';
 import type { BadExtents } from './bad-extents.js';
 import { OwnerLoads, type OwnerLoadsOptions } from '../owners/owner-loads.js';
-import type { BlockCache } from './block-cache.js';
+import type { Block, BlockCache } from './block-cache.js';
 import { BlockMemory, type BlockMemoryPool, capacityOf } from './block-memory.js';
 import type { Run } from './coalesce.js';
 import { forGood, type Holder, nobody } from './lease.js';
@@ -241,6 +241,7 @@ export class BlockLoader {
     const startMs = clock.monotonicMs();
     let isReserved = true;
     try {
+      if (this.#takeFromWriter(run)) return;
       const recent = await this.#readFromWriter(run);
       const { owner, request } = firstOf(run);
       if (recent === null && owner !== null) {
@@ -260,6 +261,35 @@ export class BlockLoader {
       metrics.observe('fetch_load_seconds', clock.monotonicMs() - startMs);
       this.#startReads();
     }
+  }
+
+  /** The writer is in this process: what it has in memory is served as it is. */
+  #takeFromWriter(run: Run<Pending>): boolean {
+    const { cache, metrics, source } = this.#options;
+    const first = firstOf(run);
+    const { extent, arrival } = first.request;
+    if (arrival === 0) return false;
+    let block: Block | null = null;
+    const letGo = (): void => {
+      if (block !== null) cache.remove(block);
+    };
+    const view = source.viewOfWriter(extent.writerNodeId, extent.segmentId, letGo);
+    if (view === null) return false;
+    const memory = new BlockMemory(noBytes, 0, () => view.release());
+    const loaded = verifyPieces(run, view, memory);
+    if (loaded === null) {
+      memory.release();
+      return false;
+    }
+    metrics.count('fetch_writer_views_total');
+    // Its memory is the writer's, and counts there.
+    block = cache.insert(loaded, 0, first.loadClass === 'tail' ? 'tail' : 'catchUp');
+    for (const [index, load] of run.members.entries()) {
+      const each = loaded[index];
+      invariant(each !== undefined, 'every member was verified');
+      load.resolve({ kind: 'loaded', loaded: each });
+    }
+    return true;
   }
 
   async #readFromWriter(run: Run<Pending>): Promise<BlockMemory | null> {
@@ -363,6 +393,30 @@ export class BlockLoader {
 }
 
 const closedFailure: LoadFailure = { kind: 'unavailable', reason: 'the fetch service is closing' };
+
+const noBytes = Buffer.alloc(0);
+
+/** Below this a copy is cheaper than to send the pieces one by one. */
+const pieceBytesMin = 4096;
+
+/** Null: not all of them are there as they should be, or in too many pieces. */
+function verifyPieces(
+  run: Run<Pending>,
+  view: RecentSegmentView,
+  memory: BlockMemory,
+): readonly LoadedExtent[] | null {
+  const all: LoadedExtent[] = [];
+  for (const { request } of run.members) {
+    const { extent, leaderEpoch } = request;
+    const pieces = view.pieces(extent.position, extent.length);
+    if (pieces === null) return null;
+    if (pieces.length > 1 && extent.length < pieces.length * pieceBytesMin) return null;
+    const verdict = verifyExtent(pieces, extent, leaderEpoch, memory);
+    if (verdict.kind === 'damaged') return null;
+    all.push(verdict.loaded);
+  }
+  return all;
+}
 
 /** Bytes that came in memory of their own. */
 function notPooled(bytes: Buffer): BlockMemory {

@@ -1,4 +1,4 @@
-import type { IngestService } from '@kafscale/cluster';
+import type { IngestService, RecentSegmentView } from '@kafscale/cluster';
 import { segmentKey } from '@kafscale/codec';
 import { describeError, isOperatingError } from '@kafscale/core';
 import type { ObjectStore } from '@kafscale/storage';
@@ -7,7 +7,7 @@ import type { HedgedReads } from './hedged-reads.js';
 import type { LoadFailure } from './load-queue.js';
 
 /** The writers of recent segments: the part of IngestService that reading needs. */
-export type RecentSegmentReader = Pick<IngestService, 'readRecentSegment'>;
+export type RecentSegmentReader = Pick<IngestService, 'readRecentSegment' | 'viewRecentSegment'>;
 
 export interface SegmentSourceOptions {
   readonly store: Pick<ObjectStore, 'read'>;
@@ -29,6 +29,16 @@ export class SegmentSource {
 
   constructor(options: SegmentSourceOptions) {
     this.#options = options;
+  }
+
+  /** A segment in the memory of its writer, if that is in this process and still has it. */
+  viewOfWriter(
+    writerNodeId: number,
+    segmentId: string,
+    onWanted: () => void,
+  ): RecentSegmentView | null {
+    const writer = this.#options.recentSegments(writerNodeId);
+    return writer?.viewRecentSegment?.(segmentId, onWanted) ?? null;
   }
 
   /**

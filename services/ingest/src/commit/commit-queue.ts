@@ -170,8 +170,7 @@ export class CommitQueue {
   #settleCorrupt(segment: SealedSegment): void {
     this.#loseBehindHead(segment.batches);
     for (const batch of segment.batches) settle(batch, refused(errorCodes.CORRUPT_MESSAGE));
-    this.#options.recent.hide(segment);
-    segment.source.release();
+    this.#options.recent.drop(segment);
     this.#finish(segment);
   }
 
@@ -183,8 +182,7 @@ export class CommitQueue {
     invariant(this.#queue[0]?.segment === segment, 'segments settle in seal order');
     this.#loseBehindHead(segment.batches);
     for (const batch of segment.batches) settle(batch, outcome);
-    this.#options.recent.hide(segment);
-    segment.source.release();
+    this.#options.recent.drop(segment);
     this.#finish(segment);
   }
 
