@@ -44,8 +44,8 @@ async function partitionsBench(bench: Bench): Promise<void> {
   const rows: Row[] = [];
   const failures: string[] = [];
   const measureAll = async (server: BenchServer, ours?: StandaloneServer): Promise<void> => {
-    await runAt(server, { partitions: 6, seconds: 4, topic: 'warm' });
-    await runAt(server, { partitions: 1_000, seconds: 4, topic: 'warm-many' });
+    await runAt(server, { partitions: 6, seconds: 3, topic: 'warm' });
+    await runAt(server, { partitions: 1_000, seconds: 3, topic: 'warm-many' });
     for (const partitions of partitionCounts) {
       if (!`${partitions}`.includes(bench.options.loadFilter)) continue;
       const row = await measured(bench, server, partitions, ours).catch((error: unknown) => {
@@ -158,7 +158,7 @@ async function measured(
   partitions: number,
   ours: StandaloneServer | undefined,
 ): Promise<Row> {
-  const seconds = bench.options.quick ? 8 : 40;
+  const seconds = bench.options.quick ? 5 : 40;
   const before = ours && (await ServerMetrics.read(ours.httpUrl));
   const topic = `partitions-${partitions}`;
   const run = await runAt(server, { partitions, seconds, topic });
