@@ -20,7 +20,7 @@ import { limits, systemClock } from '@kafscale/core';
 import type { Clock } from '@kafscale/core';
 import { createFetchService } from '@kafscale/fetch';
 import { createIngestService } from '@kafscale/ingest';
-import type { Ingest, IngestMetrics } from '@kafscale/ingest';
+import type { Ingest, IngestGauges, IngestMetrics } from '@kafscale/ingest';
 import { openMetadataStore } from '@kafscale/metadata';
 import type { MetadataStore, MetadataStoreOptions } from '@kafscale/metadata';
 import { openObjectStore } from '@kafscale/storage';
@@ -292,6 +292,8 @@ function newGate(): Gate {
 }
 
 export interface IngestNodeOptions {
+  /** By itself not 0: then small segments would not overlap. */
+  readonly flushIntervalMs?: number;
   readonly flushInFlightMax?: number;
   readonly heartbeatMs?: number;
   readonly bytesInFlightMax?: number;
@@ -311,6 +313,9 @@ export class IngestNode {
   sealed = 0;
   uploaded = 0;
   uploadsFailed = 0;
+  /** The limit of uploads after each refusal of a store that throttles. */
+  readonly throttledTo: number[] = [];
+  #gauges: IngestGauges | null = null;
   readonly #replica: FeedReplica;
   readonly #fenced: number[] = [];
   #heartbeatGate: Gate = openGate;
@@ -355,8 +360,7 @@ export class IngestNode {
       databaseNowMs: () => this.membership.databaseNowMs() - this.bornEarlierMs,
       storeUrl: place?.url ?? this.storePath.url,
       storeOptions: place?.options ?? {},
-      // Not 0: then small segments would not overlap, and what is tested here is that they do.
-      flushIntervalMs: 2,
+      flushIntervalMs: options.flushIntervalMs ?? 2,
       flushInFlightMax: options.flushInFlightMax ?? 64,
       segmentBytes: limits.segmentBytes,
       bytesInFlightMax: options.bytesInFlightMax ?? limits.ingestBytesInFlightMax,
@@ -422,8 +426,12 @@ export class IngestNode {
       segmentsCommitted: () => {},
       segmentSettled: () => {},
       produceWaited: () => {},
-      uploadThrottled: () => {},
-      watch: () => {},
+      uploadThrottled: () => {
+        this.throttledTo.push(this.#gauges?.uploadsLimit() ?? 0);
+      },
+      watch: (gauges) => {
+        this.#gauges = gauges;
+      },
     };
   }
 }

@@ -5,9 +5,16 @@ import { cleanup } from './cleanup.js';
 /**
  * What becomes of PUTs. `hold`: the server does not hear of it yet. `holdHalf`: it has the headers and
  * half of the bytes. `holdAnswer`: the object is stored, and the answer is on its way. `loseAnswer`: it
- * is stored, and the connection ends instead of the answer.
+ * is stored, and the connection ends instead of the answer. `slowDown`: the server does not hear of it,
+ * and the client is told to slow down. `slowDownAfter`: it is told so, and the object is stored.
  */
-export type PutFault = 'hold' | 'holdHalf' | 'holdAnswer' | 'loseAnswer';
+export type PutFault =
+  | 'hold'
+  | 'holdHalf'
+  | 'holdAnswer'
+  | 'loseAnswer'
+  | 'slowDown'
+  | 'slowDownAfter';
 
 /** Passes requests to a real S3 server, and stops PUTs where a test wants them to stop. */
 export class StoreProxy {
@@ -16,6 +23,11 @@ export class StoreProxy {
   held = 0;
   puts = 0;
   answersLost = 0;
+  /** More PUTs than that at a time are told to slow down. */
+  putsAtOnceMax = Infinity;
+  /** How long a PUT takes at least. */
+  putMsMin = 0;
+  #putsUnderWay = 0;
   readonly #target: URL;
   #fault: PutFault | null = null;
   #faultsLeft = 0;
@@ -57,8 +69,15 @@ export class StoreProxy {
     request.on('error', () => {});
     response.on('error', () => {});
     const fault = request.method === 'PUT' ? this.#takeFault() : null;
-    if (request.method === 'PUT') this.puts += 1;
-    if (fault === 'hold') this.#wait(() => this.#forward(request, response, null));
+    if (request.method === 'PUT') {
+      this.puts += 1;
+      this.#putsUnderWay += 1;
+      response.once('close', () => (this.#putsUnderWay -= 1));
+    }
+    const isTooMany = request.method === 'PUT' && this.#putsUnderWay > this.putsAtOnceMax;
+    if (fault === 'slowDown' || isTooMany) {
+      request.resume().once('end', () => slowDown(response));
+    } else if (fault === 'hold') this.#wait(() => this.#forward(request, response, null));
     else this.#forward(request, response, fault);
   }
 
@@ -109,11 +128,22 @@ export class StoreProxy {
       });
       return;
     }
+    if (fault === 'slowDownAfter') {
+      answer.resume().once('end', () => slowDown(response));
+      return;
+    }
     const pass = (): void => {
       response.writeHead(answer.statusCode ?? 500, answer.headers);
       answer.pipe(response);
     };
     if (fault === 'holdAnswer') this.#wait(pass);
+    else if (this.putMsMin > 0) setTimeout(pass, this.putMsMin);
     else pass();
   }
+}
+
+function slowDown(response: ServerResponse): void {
+  response.writeHead(503, { 'content-type': 'application/xml' });
+  const error = '<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message>';
+  response.end(`<?xml version="1.0" encoding="UTF-8"?>${error}</Error>`);
 }

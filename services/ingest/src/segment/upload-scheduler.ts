@@ -131,8 +131,8 @@ export class UploadScheduler {
       return this.#fail(source, queued, error);
     }
     const { clock, metrics } = this.#options;
-    metrics.uploadThrottled();
     this.#limit.throttled(startedAtMs, clock.monotonicMs());
+    metrics.uploadThrottled();
     this.#throttlesInRow += 1;
     this.#pauseAWhile();
     if (this.#isLate(queued)) return this.#fail(source, queued, error);
