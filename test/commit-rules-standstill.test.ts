@@ -197,7 +197,7 @@ describe('a coordinator that stands still past its lease', () => {
 describe('an ingest process that stands still until it is declared dead', () => {
   it('and goes on: what it had stored is fenced, its client hears so, and retries are taken', async () => {
     const cluster = await Cluster.start(await postgres.createDatabase(), {
-      nodeDeadAfterMs: 4_000,
+      nodeDeadAfterMs: 8_000, // a process beats every 3 s
     });
     await cluster.createTopic(topic);
     await cluster.addIngest({ heartbeatMs: 100 }); // by whose heartbeats the dead are noticed
