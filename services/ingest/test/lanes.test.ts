@@ -1,3 +1,4 @@
+import { limits } from '@kafscale/core';
 import { describe, expect, it } from 'vitest';
 import { laneOf } from '../src/segment/latency-lane.js';
 import { scriptedPipeline, send, turns } from './scripted.js';
@@ -162,6 +163,21 @@ describe('a partition whose topic changes its lane', () => {
     uploads[1]!.succeed();
     expect(await behind.outcome).toMatchObject(lost);
   });
+});
+
+it.each([
+  ['standard', -1, 2],
+  ['economy', never, 1],
+] as const)('what comes back after an answer: %s', async (_, flushMs, uploadsExpected) => {
+  const { pipeline, uploads } = scriptedPipeline({ flushIntervalMs: never - 1 });
+  const value = Buffer.alloc(limits.flushReturnBytesMin);
+  const first = send(pipeline, { value, flushMs });
+  pipeline.relieve();
+  uploads[0]!.succeed();
+  expect(await first.outcome).toMatchObject(written);
+  send(pipeline, { value, flushMs });
+  await turns();
+  expect(uploads).toHaveLength(uploadsExpected);
 });
 
 describe('memory that is short', () => {
