@@ -149,11 +149,14 @@ export async function readLog(
   }
 }
 
+/** The last one that names topics, and not their ids. */
+const fetchVersion = 12;
+
 async function fetchFrom(
   connection: KafkaConnection,
   from: { topic: string; partition: number; offset: number },
 ) {
-  const response = await connection.call(codec.apis.fetch, {
+  const request = {
     maxWaitMs: 0,
     minBytes: 0,
     topics: [
@@ -168,7 +171,8 @@ async function fetchFrom(
         ],
       },
     ],
-  });
+  };
+  const response = await connection.call(codec.apis.fetch, request, fetchVersion);
   const answer = response.responses[0]?.partitions[0];
   if (answer === undefined || answer.errorCode !== 0) {
     throw new Error(`fetch of ${JSON.stringify(from)}: error ${answer?.errorCode}`);
