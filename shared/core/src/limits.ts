@@ -243,7 +243,7 @@ export const limits = {
   orphanGraceMs: 60 * 60_000, // ≥ commitAgeMsMax + commitTimeoutMs + clockSkewMsMax
   orphanSweepIntervalMs: 24 * 60 * 60_000,
   orphanSweepPauseMs: 500, // between the 256 parts of a sweep, and between its thousands of objects
-  orphanSweepPartsPerStep: 16, // between two writes of how far it has come
+  orphanSweepPartsPerStepMax: 16, // between two writes of how far it has come
 
   // Shutdown
   drainMsMax: 30_000,
