@@ -211,6 +211,29 @@ describe('a batch that was sent before', () => {
     expect(await reader.texts(topic)).toHaveLength(10);
   });
 
+  it('in segments of two nodes at the same moment is written once, and both get its offsets', async () => {
+    const { cluster, node, reader, producerId } = await world();
+    const other = await cluster.addIngest();
+    const batches = [0, 1, 2].map((n) => batchOf({ producerId, sequence: n * 2, count: 2 }));
+    // Both have theirs stored before either is committed; they may share a transaction.
+    const sent = [node, other].map((each) => {
+      each.commits.hold();
+      return each.connect().produce(...batches.map((records) => ({ topic, records })));
+    });
+    await until(() => node.commits.heldCalls === 1 && other.commits.heldCalls === 1);
+    node.commits.release();
+    other.commits.release();
+    const outcomes = await Promise.all(sent);
+    for (const each of outcomes) expect(each.map(briefly)).toEqual([0, 2, 4]);
+    expect(await reader.texts(topic)).toEqual(
+      Array.from({ length: 6 }, (_, n) => `${producerId}/0/${n}`),
+    );
+    expect(await cluster.query('SELECT live_extents FROM segments ORDER BY 1')).toMatchObject([
+      { live_extents: 0 },
+      { live_extents: 1 },
+    ]);
+  });
+
   it('a segment of duplicates alone adds nothing, and its own repetition finds its answer', async () => {
     const { cluster, node, reader, producerId } = await world();
     const client = node.connect();

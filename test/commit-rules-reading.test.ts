@@ -62,10 +62,11 @@ describe('a read that begins after an acknowledgement', () => {
       cluster.addReader(),
       cluster.addReader(),
       cluster.addReader(),
+      cluster.addReader(),
       addRemoteReader(cluster),
       addRemoteReader(cluster),
     ]);
-    const [, delayed, cut, , remoteCut] = readers;
+    const [, delayed, cut, replayed, , remoteCut] = readers;
     const stop = new AbortController();
     const pause = (): Promise<void> => new Promise((go) => setTimeout(go, 3 + 12 * Math.random()));
     const trouble = (async () => {
@@ -73,6 +74,7 @@ describe('a read that begins after an acknowledgement', () => {
         delayed.feed.hold();
         await pause();
         cut.feed.cut();
+        replayed.feed.replay();
         delayed.feed.deliver();
         await pause();
         remoteCut.feed.cut();
@@ -100,7 +102,7 @@ describe('a read that begins after an acknowledgement', () => {
     await Promise.all(reads);
     stop.abort();
     await trouble;
-    expect(reads).toHaveLength(2 * 40 * 5);
+    expect(reads).toHaveLength(2 * 40 * 6);
     for (const reader of readers) expect(await reader.texts(topic)).toHaveLength(80);
   });
 

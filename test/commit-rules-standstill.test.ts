@@ -1,18 +1,8 @@
 import { randomUUID } from 'node:crypto';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { apis } from '@kafscale/codec';
-import {
-  connectCoordinator,
-  connectIngest,
-  FeedReplica,
-  serveCoordinator,
-  servicePaths,
-} from '@kafscale/cluster';
+import { connectCoordinator, FeedReplica } from '@kafscale/cluster';
 import type { CoordinatorService, SegmentCommit } from '@kafscale/cluster';
 import { systemClock } from '@kafscale/core';
-import { rpcEndpoint, startServer } from '@kafscale/rpc';
 import type { TestPostgres } from '@kafscale/testing';
 import { startTestPostgres } from '@kafscale/testing';
 import postgresDriver from 'postgres';
@@ -21,9 +11,14 @@ import { cleanup, until } from './commit-rules/cleanup.js';
 import { Cluster } from './commit-rules/cluster.js';
 import { CommitLink } from './commit-rules/commit-link.js';
 import { batchOf, KafkaConnection } from './commit-rules/kafka-calls.js';
+import {
+  clusterSecret,
+  connectToIngest,
+  listenAsCoordinator,
+  patient,
+  spawnRole,
+} from './commit-rules/role-process.js';
 import { StoreFolder } from './commit-rules/store-folder.js';
-import { takePort } from './support/ports.js';
-import { ServerProcess } from './support/server-process.js';
 
 /** Real processes that stand still (SIGSTOP) for longer than the others wait for them, and go on. */
 let postgres: TestPostgres;
@@ -32,40 +27,14 @@ beforeAll(async () => {
 });
 afterAll(() => postgres.stop());
 
-const secret = 'a secret of this test';
 const topic = 'events';
 const log = (): void => {};
-/** The caller's end of a link must not give up a process that stands still. */
-const patient = { heartbeatMs: 120_000 };
-
-async function spawnRole(
-  role: string,
-  env: Record<string, string>,
-): Promise<{ process: ServerProcess; url: string }> {
-  const [httpPort, internalPort] = [await takePort(), await takePort()];
-  const dataDir = mkdtempSync(join(tmpdir(), 'kafscale-standstill-'));
-  cleanup(() => rmSync(dataDir, { recursive: true, force: true }));
-  const server = ServerProcess.spawn({
-    args: [role],
-    httpPort,
-    env: {
-      KAFSCALE_HTTP_PORT: String(httpPort),
-      KAFSCALE_INTERNAL_PORT: String(internalPort),
-      KAFSCALE_CLUSTER_SECRET: secret,
-      KAFSCALE_DATA_DIR: dataDir,
-      KAFSCALE_LOG_FORMAT: 'json',
-      ...env,
-    },
-  });
-  cleanup(() => server.killGroup());
-  return { process: server, url: `ws://127.0.0.1:${internalPort}` };
-}
 
 /** A link to a coordinator process. */
 function linkTo(url: string): CoordinatorService {
   const link = connectCoordinator({
     url,
-    secret,
+    secret: clusterSecret,
     caller: () => ({ nodeId: -1, role: 'front' }),
     log,
     bounds: patient,
@@ -228,33 +197,19 @@ describe('a coordinator that stands still past its lease', () => {
 describe('an ingest process that stands still until it is declared dead', () => {
   it('and goes on: what it had stored is fenced, its client hears so, and retries are taken', async () => {
     const cluster = await Cluster.start(await postgres.createDatabase(), {
-      nodeDeadAfterMs: 4_000,
+      nodeDeadAfterMs: 8_000, // a process beats every 3 s
     });
     await cluster.createTopic(topic);
     await cluster.addIngest({ heartbeatMs: 100 }); // by whose heartbeats the dead are noticed
     const reader = await cluster.addReader();
     const commits = new CommitLink(cluster.slot);
-    const service = serveCoordinator(cluster.slot.through(commits));
-    const endpoints = [rpcEndpoint({ path: servicePaths.coordinator, secret, service, log })];
-    const server = await startServer({ host: '127.0.0.1', port: 0, routes: [], endpoints }, log);
-    cleanup(() => server.close(0));
+    const url = await listenAsCoordinator(cluster.slot.through(commits));
     const node = await spawnRole('ingest', {
-      KAFSCALE_COORDINATOR_URL: `ws://127.0.0.1:${server.port}`,
+      KAFSCALE_COORDINATOR_URL: url,
       KAFSCALE_STORE_URL: cluster.folder.url,
     });
     await node.process.waitUntilReady();
-    const link = connectIngest(
-      {
-        url: node.url,
-        secret,
-        caller: () => ({ nodeId: -1, role: 'front' }),
-        log,
-        bounds: patient,
-      },
-      'produce',
-    );
-    cleanup(() => link.close());
-    const client = new KafkaConnection(link);
+    const client = connectToIngest(node);
     const producerId = await cluster.newProducerId();
     expect(await client.append(topic, batchOf({ producerId, sequence: 0 }))).toBe(0);
     commits.hold();

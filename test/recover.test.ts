@@ -173,7 +173,8 @@ async function loseEverythingButTheBucket(store: TestStore): Promise<void> {
           errorCodes.OFFSET_OUT_OF_RANGE,
         );
       }
-      await repeatLastBatch(connection, kept);
+      const known = kept.findLast(({ partition }) => partition === 0)!;
+      expect(await repeated(connection, known)).toBe(known.baseOffset);
       const offsets = await connection.call(
         apis.offsetFetch,
         { groupId: 'readers', topics: [{ name: topic, partitionIndexes: [0] }] },
@@ -184,8 +185,12 @@ async function loseEverythingButTheBucket(store: TestStore): Promise<void> {
         metadata: 'here',
       });
     });
-    const more = await stream(kafkaPort, producer, 500);
+    const lost = after.findLast(({ partition }) => partition === 0)!;
+    const again = await withConnection(kafkaPort, (connection) => sendLostAgain(connection, lost));
+    expect(again).toBe(sentTo(0, kept).length);
+    const more = [...(await stream(kafkaPort, producer, 500)), { ...lost, baseOffset: again }];
     await withConnection(kafkaPort, async (connection) => {
+      await expectFenced(connection, lost);
       for (let partition = 0; partition < partitions; partition += 1) {
         const expected = [...sentTo(partition, kept), ...sentTo(partition, more)];
         expect(await recordsOf(connection, partition)).toEqual(expected);
@@ -206,12 +211,8 @@ async function loseEverythingButTheBucket(store: TestStore): Promise<void> {
   }
 }
 
-/** A retry of what was acknowledged before the loss: the original offset, and no second copy. */
-async function repeatLastBatch(
-  connection: KafkaConnection,
-  kept: readonly SentBatch[],
-): Promise<void> {
-  const last = kept.findLast(({ partition }) => partition === 0)!;
+/** The same bytes again; the offset of the answer. */
+async function repeated(connection: KafkaConnection, batch: SentBatch): Promise<number> {
   const response = await connection.call(apis.produce, {
     acks: -1,
     timeoutMs: 30_000,
@@ -220,15 +221,15 @@ async function repeatLastBatch(
         name: topic,
         partitionData: [
           {
-            index: 0,
+            index: batch.partition,
             records: encodePlainBatch({
-              records: last.values.map((value) => ({
-                timestampMs: 1_000,
+              records: batch.values.map((value) => ({
+                timestampMs: Date.now(),
                 value: Buffer.from(value),
               })),
-              producerId: last.producerId,
+              producerId: batch.producerId,
               producerEpoch: 0,
-              baseSequence: last.baseSequence,
+              baseSequence: batch.baseSequence,
             }),
           },
         ],
@@ -237,7 +238,46 @@ async function repeatLastBatch(
   });
   const answer = response.responses[0]!.partitionResponses[0]!;
   expect(answer.errorCode).toBe(0);
-  expect(Number(answer.baseOffset)).toBe(last.baseOffset);
+  return Number(answer.baseOffset);
+}
+
+/** Acknowledged, lost, and sent again: it is new, whatever was known of it, and there once. */
+async function sendLostAgain(connection: KafkaConnection, lost: SentBatch): Promise<number> {
+  const baseOffset = await repeated(connection, lost);
+  expect(await repeated(connection, lost)).toBe(baseOffset);
+  return baseOffset;
+}
+
+/**
+ * A consumer that has read what is lost now, and goes on by the epoch of before: there are other
+ * records at its position by now, and it is told so.
+ */
+async function expectFenced(connection: KafkaConnection, lost: SentBatch): Promise<void> {
+  const { baseOffset, partition } = lost;
+  const fetchAt = async (offset: number, currentLeaderEpoch: number): Promise<number> => {
+    const response = await connection.call(
+      apis.fetch,
+      {
+        maxWaitMs: 0,
+        minBytes: 0,
+        sessionEpoch: -1,
+        topics: [
+          {
+            topic,
+            partitions: [
+              { partition, currentLeaderEpoch, fetchOffset: BigInt(offset), partitionMaxBytes: 1 },
+            ],
+          },
+        ],
+      },
+      12,
+    );
+    return response.responses[0]!.partitions[0]!.errorCode;
+  };
+  for (const offset of [0, baseOffset!, baseOffset! + 1]) {
+    expect(await fetchAt(offset, 0)).toBe(errorCodes.FENCED_LEADER_EPOCH);
+  }
+  expect(await fetchAt(0, 1)).toBe(errorCodes.NONE);
 }
 
 describe(`the bucket is enough (KAFSCALE_TEST_SEED=${random.seed})`, () => {

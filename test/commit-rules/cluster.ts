@@ -2,16 +2,29 @@ import { randomUUID } from 'node:crypto';
 import { apis } from '@kafscale/codec';
 import { ClusterMembership, FeedReplica } from '@kafscale/cluster';
 import type { CoordinatorService } from '@kafscale/cluster';
-import { createCoordinator, registerBackgroundMetrics } from '@kafscale/coordinator';
-import type { BackgroundOptions, BackgroundTimes, Coordinator } from '@kafscale/coordinator';
+import {
+  createCoordinator,
+  registerBackgroundMetrics,
+  registerCompactionMetrics,
+  registerIndexMetrics,
+} from '@kafscale/coordinator';
+import type {
+  BackgroundOptions,
+  BackgroundTimes,
+  CompactionLimits,
+  CompactionOptions,
+  Coordinator,
+  IndexOptions,
+} from '@kafscale/coordinator';
 import { limits, systemClock } from '@kafscale/core';
 import type { Clock } from '@kafscale/core';
 import { createFetchService } from '@kafscale/fetch';
 import { createIngestService } from '@kafscale/ingest';
-import type { Ingest, IngestMetrics } from '@kafscale/ingest';
+import type { Ingest, IngestGauges, IngestMetrics } from '@kafscale/ingest';
 import { openMetadataStore } from '@kafscale/metadata';
 import type { MetadataStore, MetadataStoreOptions } from '@kafscale/metadata';
 import { openObjectStore } from '@kafscale/storage';
+import type { ObjectStoreOptions } from '@kafscale/storage';
 import { Metrics } from '@kafscale/telemetry';
 import postgres from 'postgres';
 import { cleanup } from './cleanup.js';
@@ -37,7 +50,25 @@ export class ShiftedClock implements Clock {
   }
 }
 
-/** Real parts in one process: coordinator over PostgreSQL, ingest nodes and readers over files. */
+/** Where objects are. */
+export interface ObjectPlace {
+  readonly url: string;
+  readonly options: ObjectStoreOptions;
+}
+
+export interface ClusterParts {
+  /** Instead of a folder. */
+  readonly objects?: ObjectPlace;
+  /** Absent: segments stay as they were written. */
+  readonly compaction?: Partial<CompactionLimits>;
+  /** Absent: there is no index in the bucket. */
+  readonly indexIntervalMs?: number;
+}
+
+/**
+ * Real parts in one process: coordinator over PostgreSQL, ingest nodes and readers over files, or over
+ * an S3 server.
+ */
 export class Cluster {
   readonly folder = new StoreFolder();
   readonly slot = new CoordinatorSlot();
@@ -45,6 +76,7 @@ export class Cluster {
   readonly #storeOptions: Partial<MetadataStoreOptions>;
   /** Of retention and garbage collection; null: there is none. */
   readonly #backgroundTimes: BackgroundTimes | null;
+  #parts: ClusterParts;
   /** As in standalone: the lease stays with the data, so that a restart owns the shard at once. */
   readonly #instanceId = randomUUID();
   #store: MetadataStore | null = null;
@@ -54,10 +86,12 @@ export class Cluster {
     databaseUrl: string,
     storeOptions: Partial<MetadataStoreOptions>,
     backgroundTimes: BackgroundTimes | null,
+    parts: ClusterParts,
   ) {
     this.databaseUrl = databaseUrl;
     this.#storeOptions = storeOptions;
     this.#backgroundTimes = backgroundTimes;
+    this.#parts = parts;
   }
 
   /** `storeOptions.url` may lead to the database through a proxy. */
@@ -65,8 +99,9 @@ export class Cluster {
     databaseUrl: string,
     storeOptions: Partial<MetadataStoreOptions> = {},
     backgroundTimes: BackgroundTimes | null = null,
+    parts: ClusterParts = {},
   ): Promise<Cluster> {
-    const cluster = new Cluster(databaseUrl, storeOptions, backgroundTimes);
+    const cluster = new Cluster(databaseUrl, storeOptions, backgroundTimes, parts);
     cleanup(() => cluster.folder.remove());
     cleanup(() => cluster.#stopCoordinator());
     cleanup(() => cluster.#admin?.end({ timeout: 1 }));
@@ -78,9 +113,19 @@ export class Cluster {
     return this.#store!;
   }
 
+  get objects(): ObjectPlace {
+    return this.#parts.objects ?? { url: this.folder.url, options: {} };
+  }
+
   async restartCoordinator(): Promise<void> {
     await this.#stopCoordinator();
     await this.#startCoordinator();
+  }
+
+  /** Merges segments from now on. */
+  async startCompaction(compaction: Partial<CompactionLimits>): Promise<void> {
+    this.#parts = { ...this.#parts, compaction };
+    await this.restartCoordinator();
   }
 
   /** SQL as an outsider would run it. */
@@ -97,6 +142,23 @@ export class Cluster {
 
   async deleteTopic(name: string): Promise<void> {
     const answer = await this.connection().call(apis.deleteTopics, { topics: [{ name }] });
+    if (answer.responses[0]?.errorCode !== 0) throw new Error(JSON.stringify(answer));
+  }
+
+  async alterTopic(name: string, configs: Readonly<Record<string, string>>): Promise<void> {
+    const answer = await this.connection().call(apis.incrementalAlterConfigs, {
+      resources: [
+        {
+          resourceType: 2,
+          resourceName: name,
+          configs: Object.entries(configs).map(([config, value]) => ({
+            name: config,
+            configOperation: 0,
+            value,
+          })),
+        },
+      ],
+    });
     if (answer.responses[0]?.errorCode !== 0) throw new Error(JSON.stringify(answer));
   }
 
@@ -139,6 +201,12 @@ export class Cluster {
       ...(this.#backgroundTimes !== null && {
         background: this.#background(this.#backgroundTimes),
       }),
+      ...(this.#parts.compaction !== undefined && {
+        compaction: this.#compaction(this.#parts.compaction),
+      }),
+      ...(this.#parts.indexIntervalMs !== undefined && {
+        index: this.#index(this.#parts.indexIntervalMs),
+      }),
     });
     this.slot.current = coordinator;
     await coordinator.start();
@@ -146,7 +214,25 @@ export class Cluster {
 
   #background(times: BackgroundTimes): BackgroundOptions {
     const metrics = registerBackgroundMetrics(new Metrics({ processMetrics: false }));
-    return { objectStore: openObjectStore(this.folder.url), metrics, times };
+    const { options, url } = this.objects;
+    return { objectStore: openObjectStore(url, options), metrics, times };
+  }
+
+  #compaction(limitsOfTest: Partial<CompactionLimits>): CompactionOptions {
+    const metrics = registerCompactionMetrics(new Metrics({ processMetrics: false }));
+    const { options: storeOptions, url: storeUrl } = this.objects;
+    return { storeUrl, storeOptions, softwareVersion: 'test', metrics, limits: limitsOfTest };
+  }
+
+  #index(intervalMs: number): IndexOptions {
+    const { options, url } = this.objects;
+    const metrics = registerIndexMetrics(new Metrics({ processMetrics: false }));
+    return {
+      objectStore: openObjectStore(url, options),
+      intervalMs,
+      softwareVersion: 'test',
+      metrics,
+    };
   }
 
   async #stopCoordinator(): Promise<void> {
@@ -206,9 +292,13 @@ function newGate(): Gate {
 }
 
 export interface IngestNodeOptions {
+  /** By itself not 0: then small segments would not overlap. */
+  readonly flushIntervalMs?: number;
   readonly flushInFlightMax?: number;
   readonly heartbeatMs?: number;
   readonly bytesInFlightMax?: number;
+  /** Another way to the objects than the cluster's; then `storePath` has no say. */
+  readonly objects?: ObjectPlace;
 }
 
 /** An ingest service with what a process has around it. */
@@ -223,15 +313,19 @@ export class IngestNode {
   sealed = 0;
   uploaded = 0;
   uploadsFailed = 0;
+  /** The limit of uploads after each refusal of a store that throttles. */
+  readonly throttledTo: number[] = [];
+  #gauges: IngestGauges | null = null;
   readonly #replica: FeedReplica;
   readonly #fenced: number[] = [];
   #heartbeatGate: Gate = openGate;
   #closed = false;
 
   constructor(cluster: Cluster, options: IngestNodeOptions) {
-    const { slot } = cluster;
+    const { folder, objects, slot } = cluster;
     this.commits = new CommitLink(slot);
-    this.storePath = cluster.folder.newPath();
+    this.storePath = folder.newPath();
+    const place = options.objects ?? (objects.url === folder.url ? null : objects);
     this.#replica = new FeedReplica({
       coordinator: slot,
       commits: false,
@@ -264,10 +358,9 @@ export class IngestNode {
         incarnation: this.membership.view.incarnation,
       }),
       databaseNowMs: () => this.membership.databaseNowMs() - this.bornEarlierMs,
-      storeUrl: this.storePath.url,
-      storeOptions: {},
-      // Not 0: then small segments would not overlap, and what is tested here is that they do.
-      flushIntervalMs: 2,
+      storeUrl: place?.url ?? this.storePath.url,
+      storeOptions: place?.options ?? {},
+      flushIntervalMs: options.flushIntervalMs ?? 2,
       flushInFlightMax: options.flushInFlightMax ?? 64,
       segmentBytes: limits.segmentBytes,
       bytesInFlightMax: options.bytesInFlightMax ?? limits.ingestBytesInFlightMax,
@@ -331,6 +424,14 @@ export class IngestNode {
         this.uploadsFailed += 1;
       },
       segmentsCommitted: () => {},
+      segmentSettled: () => {},
+      produceWaited: () => {},
+      uploadThrottled: () => {
+        this.throttledTo.push(this.#gauges?.uploadsLimit() ?? 0);
+      },
+      watch: (gauges) => {
+        this.#gauges = gauges;
+      },
     };
   }
 }
@@ -362,7 +463,7 @@ export class Reader {
       backoffMsMin: 5,
       ...(options.barrierMsMax !== undefined && { barrierMsMax: options.barrierMsMax }),
     });
-    const store = openObjectStore(cluster.folder.url);
+    const store = openObjectStore(cluster.objects.url, cluster.objects.options);
     const fetch = createFetchService({
       replica: this.replica,
       coordinator,

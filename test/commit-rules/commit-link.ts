@@ -17,6 +17,7 @@ export class CommitLink implements Commits {
   readonly calls: (readonly SegmentCommit[])[] = [];
   readonly #coordinator: Commits;
   #held: HeldCall[] | null = null;
+  #heldAnswers: (() => void)[] | null = null;
   #lostCalls = 0;
   #lostAnswers = 0;
 
@@ -33,6 +34,18 @@ export class CommitLink implements Commits {
     const held = this.#held ?? [];
     this.#held = null;
     for (const { go } of held) go();
+    const heldAnswers = this.#heldAnswers ?? [];
+    this.#heldAnswers = null;
+    for (const go of heldAnswers) go();
+  }
+
+  /** Calls are carried out, and their answers wait from now on, until `release`. */
+  holdAnswers(): void {
+    this.#heldAnswers ??= [];
+  }
+
+  get heldAnswers(): number {
+    return this.#heldAnswers?.length ?? 0;
   }
 
   get heldCalls(): number {
@@ -62,6 +75,8 @@ export class CommitLink implements Commits {
       throw linkLost();
     }
     const answers = await this.#coordinator.commitSegments(segments);
+    const heldAnswers = this.#heldAnswers;
+    if (heldAnswers !== null) await new Promise<void>((go) => heldAnswers.push(go));
     if (this.#lostAnswers === 0) return answers;
     this.#lostAnswers -= 1;
     throw linkLost();

@@ -14,7 +14,7 @@ export class CuttingProxy {
   readonly url: string;
   cuts = 0;
   readonly #sockets: Set<Socket>;
-  #next: { readonly cut: Cut; readonly mark: string } | null = null;
+  #next: { readonly cut: Cut | 'held'; readonly mark: string } | null = null;
   #late: (() => void) | null = null;
 
   private constructor(url: string, sockets: Set<Socket>) {
@@ -46,6 +46,15 @@ export class CuttingProxy {
     this.#next = { cut, mark };
   }
 
+  /** The same COMMIT waits on the way, and nobody's connection ends, until `deliverLate`. */
+  holdCommitOf(mark: string): void {
+    this.#next = { cut: 'held', mark };
+  }
+
+  get holdsCommit(): boolean {
+    return this.#late !== null;
+  }
+
   deliverLate(): void {
     this.#late?.();
     this.#late = null;
@@ -60,14 +69,23 @@ export class CuttingProxy {
       this.cuts += 1;
       client.destroy();
     };
-    client.on('data', (bytes) => {
+    client.on('data', (bytes: Buffer) => {
       if (bytes.includes('BEGIN')) isMarked = false;
       isMarked ||= this.#next !== null && bytes.includes(this.#next.mark);
       if (this.#next === null || !isMarked || !bytes.includes('COMMIT')) {
         return void upstream.write(bytes);
       }
-      cutting = this.#next.cut;
+      const { cut } = this.#next;
       this.#next = null;
+      if (cut === 'held') {
+        client.pause();
+        this.#late = () => {
+          upstream.write(bytes);
+          client.resume();
+        };
+        return;
+      }
+      cutting = cut;
       if (cutting === 'done') return void upstream.write(bytes);
       if (cutting === 'late') this.#late = () => upstream.end(bytes);
       return lose();

@@ -8,11 +8,16 @@ import type {
 
 type Feed = Pick<CoordinatorService, 'subscribe'>;
 
-/** The way of the feed to one reader: messages may be delayed, and the stream cut. */
+const rememberedMax = 20;
+
+/** The way of the feed to one reader: messages may be delayed or repeated, and the stream cut. */
 export class FeedLink implements Feed {
   readonly #coordinator: Feed;
   #held: (() => void)[] | null = null;
   #cut: (() => void) | null = null;
+  /** Of this stream. */
+  #remembered: FeedMessage[] = [];
+  #pass: ((message: FeedMessage) => void) | null = null;
 
   constructor(coordinator: Feed) {
     this.#coordinator = coordinator;
@@ -33,6 +38,11 @@ export class FeedLink implements Feed {
     return this.#held?.length ?? 0;
   }
 
+  /** What came last comes once more, in its old order. */
+  replay(): void {
+    for (const message of this.#remembered) this.#pass?.(message);
+  }
+
   /** The stream ends; what was on the way is lost. */
   cut(): void {
     if (this.#held !== null) this.#held = [];
@@ -48,8 +58,13 @@ export class FeedLink implements Feed {
       if (this.#held === null) guarded();
       else this.#held.push(guarded);
     };
+    this.#remembered = [];
+    this.#pass = (message) => pass(() => listener.onMessage(message));
     const subscription = this.#coordinator.subscribe(options, {
-      onMessage: (message: FeedMessage) => pass(() => listener.onMessage(message)),
+      onMessage: (message: FeedMessage) => {
+        this.#remembered = [...this.#remembered, message].slice(-rememberedMax);
+        pass(() => listener.onMessage(message));
+      },
       onClosed: (reason) =>
         pass(() => {
           open = false;

@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -47,14 +47,18 @@ export class StorePath {
   break(): void {
     if (this.#broken) return;
     this.#broken = true;
-    unlinkSync(this.#path);
-    writeFileSync(this.#path, 'not a folder');
+    this.#replace((path) => writeFileSync(path, 'not a folder'));
   }
 
   heal(): void {
     if (!this.#broken) return;
     this.#broken = false;
-    unlinkSync(this.#path);
-    symlinkSync(this.#target, this.#path);
+    this.#replace((path) => symlinkSync(this.#target, path));
+  }
+
+  /** In one step: a worker that finds nothing there would make a folder. */
+  #replace(make: (path: string) => void): void {
+    make(`${this.#path}.new`);
+    renameSync(`${this.#path}.new`, this.#path);
   }
 }

@@ -135,7 +135,7 @@ class CompactionBench {
     name: string,
     work: () => Promise<Pick<Phase, 'seconds' | 'bytes' | 'rows' | 'gets'>>,
   ): Promise<Phase> {
-    const meter = new ServerMeter(server.rootPids);
+    const meter = new ServerMeter(server);
     const result = await work();
     const { cpuSeconds, postgresCpuSeconds } = meter.stop();
     const phase = { name, ...result, cpuSeconds, postgresCpuSeconds };

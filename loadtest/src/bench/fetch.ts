@@ -1,20 +1,15 @@
-import { runBench, type Bench } from './framework/bench.js';
-import { fillTopic, javaFetch, rawFetch, type FilledTopic } from './loads/fetch-loads.js';
+import { runBench, startServers } from './framework/bench.js';
+import { coldBench } from './fetch/cold.js';
+import { pageCacheBench } from './fetch/page-cache.js';
 
-/** Catch-up reads of what was just written, beside Apache Kafka: `npm run bench:fetch`. */
-await runBench({ name: 'fetch', runs: { quick: 3, full: 5 }, body: fetchBench });
-
-async function fetchBench(bench: Bench): Promise<void> {
-  const { options, servers } = bench;
-  const topic: FilledTopic = {
-    name: 'catch-up',
-    megabytes: options.quick ? 1000 : 2000,
-    batchKibibytes: 16,
-  };
-  for (const server of servers) await fillTopic(server, topic);
-  await bench.compare(javaFetch(topic), {
-    floor: { megabytesPerSecondRatio: 0.7, residentMegabytesMax: 700 },
-  });
-  await bench.compare(rawFetch(topic, { connections: 1, passes: 1 }));
-  await bench.compare(rawFetch(topic, { connections: 4, passes: options.quick ? 2 : 4 }));
-}
+/** Catch-up reads: `npm run bench:fetch`. */
+await runBench({
+  name: 'fetch',
+  runs: { quick: 3, full: 5 },
+  flags: {
+    s3: 'from a real S3 server with cold memory, beside what the SDK alone gets from it; nothing else',
+  },
+  start: (context) =>
+    context.options.flags.has('s3') ? Promise.resolve({}) : startServers(context),
+  body: (bench) => (bench.options.flags.has('s3') ? coldBench(bench) : pageCacheBench(bench)),
+});

@@ -1,33 +1,30 @@
-import { runBench, type Bench, type OtherRow } from './framework/bench.js';
-import { javaProduce, rawProduce } from './loads/produce-loads.js';
-
-const residentMegabytesMax = 700;
+import { runBench, startServers, type Bench, type StartContext } from './framework/bench.js';
+import { inFlightBench, startFarStore } from './produce/in-flight.js';
+import { javaBench } from './produce/java.js';
+import { rawBench } from './produce/raw.js';
+import { S3Bench } from './produce/s3.js';
 
 /** Durable MB/s and what they cost, beside Apache Kafka: `npm run bench:produce`. */
-await runBench({ name: 'produce', runs: { quick: 2, full: 5 }, body: produceBench });
+const s3Bench = new S3Bench();
+await runBench({
+  name: 'produce',
+  runs: { quick: 2, full: 5 },
+  flags: {
+    raw: 'requests that were encoded beforehand instead of Java producers',
+    s3: 'our segments are in a real S3 server on the same machine',
+    'in-flight': 'one producer, 250 ms between flushes, an S3 server 30 ms away; nothing else',
+  },
+  start: (context) => startOf(context)(context),
+  body: (bench) => bodyOf(bench)(bench),
+});
 
-async function produceBench(bench: Bench): Promise<void> {
-  const { quick } = bench.options;
-  await bench.warmUp(rawProduce({ batchKibibytes: 16, megabytes: quick ? 300 : 1000 }));
-  await bench.compare(javaProduce({ profile: 'defaults', megabytes: quick ? 150 : 500 }), {
-    floor: { megabytesPerSecondRatio: 0.5, residentMegabytesMax },
-    others: fsyncRow(bench),
-  });
-  await bench.compare(javaProduce({ profile: 'batched', megabytes: quick ? 300 : 1000 }), {
-    floor: { megabytesPerSecondRatio: 0.8, residentMegabytesMax },
-  });
-  await bench.compare(rawProduce({ batchKibibytes: 64, megabytes: quick ? 400 : 2000 }));
-  await bench.compare(rawProduce({ batchKibibytes: 1024, megabytes: quick ? 400 : 2000 }));
+function startOf({ options: { flags } }: StartContext): typeof startServers {
+  if (flags.has('in-flight')) return startFarStore;
+  return flags.has('s3') ? (context) => s3Bench.start(context) : startServers;
 }
 
-/**
- * Kafka with the durability that we promise. `flush.messages` is log.flush.interval.messages of one
- * topic, so that the same warm broker serves it.
- */
-function fsyncRow({ peer }: Bench): OtherRow[] {
-  if (peer === undefined) return [];
-  const topicConfigs = { 'flush.messages': '1' };
-  const load = javaProduce({ profile: 'defaults', megabytes: 100, topicConfigs });
-  const contender = { name: `${peer.name}, fsync before ack (100 MB)`, server: peer, load };
-  return [{ contender, runs: 2 }];
+function bodyOf({ options: { flags } }: Bench): (bench: Bench) => Promise<void> {
+  if (flags.has('in-flight')) return inFlightBench;
+  if (!flags.has('s3')) return flags.has('raw') ? rawBench : javaBench;
+  return flags.has('raw') ? (bench) => s3Bench.raw(bench) : (bench) => s3Bench.java(bench);
 }

@@ -1,37 +1,16 @@
-import { readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { invariant } from '@kafscale/core';
 import { markdownTable } from './framework/markdown-table.js';
+import { isIdle, readProfiles, type CpuProfile, type ProfileNode } from './profiles/cpu-profile.js';
 
 /**
  * Where the time went, per thread, in the CPU profiles that `bench:… -- --profile DIR` leaves:
  * `node loadtest/dist/bench/profile.js DIR [COUNT]`. What Node itself does counts for whoever called
- * it. Profiles show waiting inside system calls as work: a worker in Atomics.wait is idle.
+ * it. `flame-graph.js` draws the same.
  */
-interface CpuProfile {
-  readonly nodes: readonly ProfileNode[];
-  /** Node ids, one per sample, and the microseconds before each. */
-  readonly samples: readonly number[];
-  readonly timeDeltas: readonly number[];
-}
-
-interface ProfileNode {
-  readonly id: number;
-  readonly callFrame: {
-    readonly functionName: string;
-    readonly url: string;
-    readonly lineNumber: number;
-  };
-  readonly children?: readonly number[];
-}
-
 type Seconds = Map<string, number>;
 
-const idleNames = new Set(['(idle)', '(root)', 'atomicsWaitLoop']);
-
 function main(directory: string, count: number): void {
-  for (const file of readdirSync(directory).filter((name) => name.endsWith('.cpuprofile'))) {
-    const profile = JSON.parse(readFileSync(join(directory, file), 'utf8')) as CpuProfile;
+  for (const { file, profile } of readProfiles(directory)) {
     const { byFunction, byPackage } = selfTimes(profile);
     const busySeconds = [...byPackage.values()].reduce((sum, each) => sum + each, 0);
     console.log(`### ${file}: ${busySeconds.toFixed(1)} s busy\n`);
@@ -65,7 +44,7 @@ function selfTimes({ nodes, samples, timeDeltas }: CpuProfile): {
   samples.forEach((id, index) => {
     const node = nodesById.get(id);
     invariant(node !== undefined, 'a sample is of a node');
-    if (idleNames.has(node.callFrame.functionName)) return;
+    if (isIdle(node)) return;
     const seconds = (timeDeltas[index] ?? 0) / 1e6;
     const caller = ownCaller(node, parents);
     add(byFunction, functionName(node, caller), seconds);

@@ -8,6 +8,8 @@ export interface BenchServer {
   readonly address: Address;
   /** Whose process trees make up the server. */
   readonly rootPids: readonly number[];
+  /** Of an object store beside it, whose CPU time is reported apart. */
+  readonly storePids?: readonly number[];
   /** Stops it, and deletes its data. */
   dispose(): Promise<void>;
 }

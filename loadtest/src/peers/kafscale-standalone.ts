@@ -8,15 +8,32 @@ import { StartedProgram } from './started-program.js';
 export interface StandaloneOptions extends BenchServerOptions {
   /** Where Node writes a CPU profile of the server when it ends. */
   readonly profileDir?: string | undefined;
+  /** `KAFSCALE_…` and other variables that are not its defaults: another store, for example. */
+  readonly settings?: Readonly<Record<string, string>>;
+  /** Kept at the end, so that a later server goes on with it. Absent: a fresh one, deleted. */
+  readonly dataDir?: string;
+  /** Says what `settings` make of it. */
+  readonly description?: string;
+  /** In tables. */
+  readonly name?: string;
+  /** Of the S3 server that it stores in. */
+  readonly storePids?: readonly number[];
+}
+
+export interface StandaloneServer extends BenchServer {
+  /** Of its HTTP surface, without a slash at its end: `/metrics` is there. */
+  readonly httpUrl: string;
+  readonly dataDir: string;
 }
 
 /**
  * `kafscale standalone` with its defaults: local files, embedded PostgreSQL. Only the wait for a new
  * group's second member is off, as it is for the peer.
  */
-export async function startStandalone(options: StandaloneOptions): Promise<BenchServer> {
+export async function startStandalone(options: StandaloneOptions): Promise<StandaloneServer> {
   const [kafkaPort = 0, httpPort = 0] = await freePorts(2);
-  const dataDir = await mkdtemp(join(options.dataRoot, 'kafscale-'));
+  const httpUrl = `http://127.0.0.1:${httpPort}`;
+  const dataDir = options.dataDir ?? (await mkdtemp(join(options.dataRoot, 'kafscale-')));
   const profiling = await profilingArguments(options.profileDir);
   const program = await StartedProgram.start({
     command: process.execPath,
@@ -31,20 +48,28 @@ export async function startStandalone(options: StandaloneOptions): Promise<Bench
       KAFSCALE_HTTP_PORT: String(httpPort),
       KAFSCALE_DATA_DIR: dataDir,
       KAFSCALE_GROUP_INITIAL_REBALANCE_DELAY_MS: '0',
+      ...options.settings,
     },
-    isReady: () => isReady(`http://127.0.0.1:${httpPort}/health/ready`),
+    isReady: () => isReady(`${httpUrl}/health/ready`),
   });
   return {
-    name: 'KafScale',
-    description: 'kafscale standalone, defaults: local files and embedded PostgreSQL, all fsynced',
+    name: options.name ?? 'KafScale',
+    description: options.description ?? defaultDescription,
     address: { host: '127.0.0.1', port: kafkaPort },
+    httpUrl,
+    dataDir,
     rootPids: [program.pid],
+    storePids: options.storePids ?? [],
     dispose: async () => {
       await program.stop();
+      if (options.dataDir !== undefined) return;
       await rm(dataDir, { recursive: true, force: true, maxRetries: 5 });
     },
   };
 }
+
+const defaultDescription =
+  'kafscale standalone, defaults: local files and embedded PostgreSQL, all fsynced';
 
 async function profilingArguments(directory: string | undefined): Promise<string[]> {
   if (directory === undefined) return [];

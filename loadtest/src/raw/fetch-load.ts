@@ -35,6 +35,17 @@ const waitMsMax = 500;
  * its share of the partitions, and one request at a time, as every consumer has.
  */
 export async function runFetchLoad(load: FetchLoad): Promise<LoadResult> {
+  return await readAll(load, () => {});
+}
+
+/** A whole batch, which is overwritten when this returns, and where it was. */
+export type BatchListener = (
+  batch: Buffer,
+  place: { readonly partition: number; readonly baseOffset: number },
+) => void;
+
+/** The same, and shows every batch. */
+export async function readAll(load: FetchLoad, onBatch: BatchListener): Promise<LoadResult> {
   const shares = Array.from({ length: load.connections }, (_, connection) =>
     load.endOffsets
       .map((endOffset, partition) => ({ partition, endOffset }))
@@ -42,7 +53,7 @@ export async function runFetchLoad(load: FetchLoad): Promise<LoadResult> {
   ).filter((share) => share.length > 0);
   const connections = await Promise.all(
     shares.map(async (share) => {
-      return new FetchConnection(await FrameSocket.open(load.address), share, load);
+      return new FetchConnection(await FrameSocket.open(load.address), { share, load, onBatch });
     }),
   );
   const startMs = systemClock.monotonicMs();
@@ -66,12 +77,22 @@ class FetchConnection {
   records = 0;
   readonly #socket: FrameSocket;
   readonly #load: FetchLoad;
+  readonly #onBatch: BatchListener;
   readonly #share: readonly PartitionShare[];
   readonly #nextOffsets = new Map<number, number>();
   #correlationId = 0;
 
-  constructor(socket: FrameSocket, share: readonly PartitionShare[], load: FetchLoad) {
+  constructor(
+    socket: FrameSocket,
+    options: {
+      readonly share: readonly PartitionShare[];
+      readonly load: FetchLoad;
+      readonly onBatch: BatchListener;
+    },
+  ) {
+    const { load, onBatch, share } = options;
     this.#socket = socket;
+    this.#onBatch = onBatch;
     this.#share = share;
     this.#load = load;
   }
@@ -153,6 +174,7 @@ class FetchConnection {
       const next = nextBatchPosition(batches, at, batches.length);
       if (next === -1) break;
       invariant(batchBaseOffsetAt(batches, at) === offset, 'offsets have no holes');
+      this.#onBatch(batches.subarray(at, next), { partition, baseOffset: offset });
       const span = batchOffsetSpanAt(batches, at);
       offset += span;
       this.records += span;

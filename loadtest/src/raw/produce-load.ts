@@ -1,18 +1,11 @@
-import { randomFillSync } from 'node:crypto';
-import { apis, batchHeaderBytes, encodePlainBatch, errorName } from '@kafscale/codec';
+import { errorName } from '@kafscale/codec';
 import { invariant, OperatingError, systemClock } from '@kafscale/core';
 import { FrameSocket, type Address } from './frame-socket.js';
-import { requestFrame } from './request-frame.js';
+import { errorCodePositions, produceFrame, randomBatch, recordsIn } from './produce-frames.js';
+import type { ProduceShape } from './produce-frames.js';
 
-export interface ProduceLoad {
+export interface ProduceLoad extends ProduceShape {
   readonly address: Address;
-  readonly topic: string;
-  readonly partitions: number;
-  /** Of each record batch, at most. */
-  readonly batchBytes: number;
-  /** Batches of a request, each for another partition. */
-  readonly batchesPerRequest: number;
-  readonly valueBytes: number;
   readonly connections: number;
   readonly inFlightPerConnection: number;
   /** Of record values: what it sends, rounded up to whole requests. */
@@ -26,9 +19,6 @@ export interface LoadResult {
   readonly seconds: number;
 }
 
-/** The last version with classic encoding: the place of the error code can be computed. */
-const produceVersion = 8;
-
 /**
  * Sends requests that were encoded beforehand, as fast as answers come. Every request that can be in
  * flight has its own frame, which is sent again once it is answered: nothing is encoded, copied or
@@ -36,9 +26,7 @@ const produceVersion = 8;
  */
 export async function runProduceLoad(load: ProduceLoad): Promise<LoadResult> {
   invariant(load.batchesPerRequest <= load.partitions, 'a request has one batch per partition');
-  const recordsPerBatch = Math.floor(
-    (load.batchBytes - batchHeaderBytes) / (load.valueBytes + recordOverheadBytes),
-  );
+  const recordsPerBatch = recordsIn(load);
   const batch = randomBatch(recordsPerBatch, load.valueBytes);
   const bytesPerRequest = recordsPerBatch * load.valueBytes * load.batchesPerRequest;
   const requestsTotal = Math.ceil(load.totalBytes / bytesPerRequest);
@@ -46,7 +34,11 @@ export async function runProduceLoad(load: ProduceLoad): Promise<LoadResult> {
   const connections = await Promise.all(
     Array.from({ length: load.connections }, async (_, index) => {
       const socket = await FrameSocket.open(load.address);
-      return new ProduceConnection({ socket, frames: framesOf(load, batch, index), load, budget });
+      const frames = Array.from({ length: load.inFlightPerConnection }, (__, correlationId) => {
+        const slot = index * load.inFlightPerConnection + correlationId;
+        return produceFrame(load, { batch, slot, correlationId });
+      });
+      return new ProduceConnection({ socket, frames, load, budget });
     }),
   );
   const startMs = systemClock.monotonicMs();
@@ -57,42 +49,6 @@ export async function runProduceLoad(load: ProduceLoad): Promise<LoadResult> {
     bytes: requestsTotal * bytesPerRequest,
     seconds,
   };
-}
-
-/** Of a record with lengths and deltas of up to two bytes, without key and headers. */
-const recordOverheadBytes = 10;
-
-function randomBatch(recordCount: number, valueBytes: number): Buffer {
-  const timestampMs = systemClock.wallMs();
-  const records = Array.from({ length: recordCount }, () => ({
-    timestampMs,
-    value: randomFillSync(Buffer.allocUnsafe(valueBytes)),
-  }));
-  return encodePlainBatch({ records });
-}
-
-function framesOf(load: ProduceLoad, batch: Buffer, connectionIndex: number): Buffer[] {
-  return Array.from({ length: load.inFlightPerConnection }, (_, correlationId) => {
-    const slot = connectionIndex * load.inFlightPerConnection + correlationId;
-    return requestFrame({
-      api: apis.produce,
-      version: produceVersion,
-      correlationId,
-      request: {
-        acks: -1,
-        timeoutMs: 30_000,
-        topicData: [
-          {
-            name: load.topic,
-            partitionData: Array.from({ length: load.batchesPerRequest }, (__, index) => ({
-              index: (slot * load.batchesPerRequest + index) % load.partitions,
-              records: batch,
-            })),
-          },
-        ],
-      },
-    });
-  });
 }
 
 interface ConnectionOptions {
@@ -150,17 +106,4 @@ class ProduceConnection {
       }
     }
   }
-}
-
-/**
- * In an answer in version 8 without errors: correlation id, array length, topic, array length; then
- * per partition index, error code, base offset, append time, log start, no record errors, no message.
- */
-function errorCodePositions(load: ProduceLoad): number[] {
-  const firstPartition = 4 + 4 + (2 + Buffer.byteLength(load.topic)) + 4;
-  const partitionBytes = 4 + 2 + 8 + 8 + 8 + 4 + 2;
-  return Array.from(
-    { length: load.batchesPerRequest },
-    (_, index) => firstPartition + index * partitionBytes + 4,
-  );
 }

@@ -4,6 +4,8 @@ import { limits } from '@kafscale/core';
 export interface FetchLimits {
   /** Memory of the block cache. */
   readonly blockCacheBytes: number;
+  /** Memory of evicted blocks that is kept for the next reads, beside the cache. */
+  readonly blockMemoryIdleBytesMax: number;
   /** The part of it, up to 1, that lagging readers keep when the others need room. */
   readonly catchUpCacheShare: number;
   /** Per kind of reader (tail, catching up): bytes being loaded and assembled for responses. */
@@ -35,10 +37,21 @@ export interface FetchLimits {
   readonly loadWaitMsMax: number;
   /** How long a lost or damaged extent is answered from memory. */
   readonly badExtentRetryMs: number;
+  readonly fetchSessionsMax: number;
+  /** Over all sessions. */
+  readonly fetchSessionPartitionsMax: number;
+  readonly ownedBlockBytes: number;
+  readonly ownerReadTimeoutMs: number;
+  readonly ownerPauseMs: number;
+  readonly ownerReadBytesInFlightMax: number;
+  readonly peerReadBytesInFlightMax: number;
+  /** Memory beside the block cache, where several fetch nodes share the loading. */
+  readonly borrowedBlocksBytesMax: number;
 }
 
 export const defaultFetchLimits: FetchLimits = {
   blockCacheBytes: limits.blockCacheBytes,
+  blockMemoryIdleBytesMax: limits.blockMemoryIdleBytesMax,
   catchUpCacheShare: limits.catchUpCacheShare,
   fetchBytesInFlightMax: limits.fetchBytesInFlightMax,
   fetchResponseBytesMax: limits.fetchResponseBytesMax,
@@ -61,4 +74,12 @@ export const defaultFetchLimits: FetchLimits = {
   loadGraceMs: limits.loadGraceMs,
   loadWaitMsMax: limits.loadWaitMsMax,
   badExtentRetryMs: limits.badExtentRetryMs,
+  fetchSessionsMax: limits.fetchSessionsMax,
+  fetchSessionPartitionsMax: limits.fetchSessionPartitionsMax,
+  ownedBlockBytes: limits.ownedBlockBytes,
+  ownerReadTimeoutMs: limits.ownerReadTimeoutMs,
+  ownerPauseMs: limits.ownerPauseMs,
+  ownerReadBytesInFlightMax: limits.ownerReadBytesInFlightMax,
+  peerReadBytesInFlightMax: limits.peerReadBytesInFlightMax,
+  borrowedBlocksBytesMax: limits.borrowedBlocksBytesMax,
 };

@@ -8,12 +8,15 @@ import {
   offsetForLeaderEpochResponse,
   ProtocolError,
 } from '@kafscale/codec';
-import type { FetchService, KafkaReply, KafkaRequest } from '@kafscale/cluster';
+import type { BlockService, FetchService, KafkaReply, KafkaRequest } from '@kafscale/cluster';
 import { type Clock, describeError, isOperatingError, limits, systemClock } from '@kafscale/core';
 import type { ObjectStore } from '@kafscale/storage';
 import { BadExtents } from './blocks/bad-extents.js';
 import { BlockCache } from './blocks/block-cache.js';
+import { BlockMemoryPool } from './blocks/block-memory.js';
 import { BlockLoader, type LoadResult } from './blocks/block-loader.js';
+import { HedgedReads } from './blocks/hedged-reads.js';
+import { Lease } from './blocks/lease.js';
 import { LoadQueue } from './blocks/load-queue.js';
 import { type RecentSegmentReader, SegmentSource } from './blocks/segment-source.js';
 import { BatchIndexes } from './extents/batch-indexes.js';
@@ -29,19 +32,31 @@ import { handleListOffsets } from './handlers/02-list-offsets.js';
 import { handleOffsetForLeaderEpoch } from './handlers/23-offset-for-leader-epoch.js';
 import type { HandlerContext } from './handlers/context.js';
 import type { FetchMetrics } from './metrics.js';
+import type { BlockPeers } from './owners/block-peers.js';
+import { BlockServer } from './owners/block-server.js';
+import type { OwnerLoadsOptions } from './owners/owner-loads.js';
+import { OwnerSource } from './owners/owner-source.js';
 import { LogReader } from './read/log-reader.js';
 import { ReaderMemory } from './read/reader-memory.js';
 import { TimestampSearch } from './read/timestamp-search.js';
 import { Waiters } from './read/waiters.js';
 import type { FetchCoordinator, FetchReplica } from './replica.js';
+import { SessionCache } from './sessions/session-cache.js';
 
 export interface FetchServiceOptions {
   /** Make the service before the replica gets its first snapshot, so that it sees every event. */
   readonly replica: FetchReplica;
   readonly coordinator: FetchCoordinator;
   readonly store: Pick<ObjectStore, 'read' | 'readTail'>;
+  /** Reads that are late are sent a second time. Default: false, it is on the same machine. */
+  readonly isStoreRemote?: boolean;
   /** The ingest node of that id, to read what it wrote a moment ago; undefined if not live. */
   readonly recentSegments: (nodeId: number) => RecentSegmentReader | undefined;
+  /**
+   * The fetch nodes that share the loading of blocks. Absent: there is but this one, or to ask another
+   * would cost more than to read.
+   */
+  readonly blockPeers?: BlockPeers;
   readonly log: FetchLog;
   readonly metrics: FetchMetrics;
   readonly clock?: Clock;
@@ -49,6 +64,8 @@ export interface FetchServiceOptions {
 }
 
 export interface ClosableFetchService extends FetchService {
+  /** For the other fetch nodes. */
+  readonly blocks: BlockService;
   /** Ends long polls at once; requests under way are answered with what there is. */
   close(): void;
 }
@@ -61,7 +78,7 @@ export function createFetchService(options: FetchServiceOptions): ClosableFetchS
   const loader = createLoader(options, fetchLimits);
   const waiters = new Waiters(fetchLimits.waitersMax);
   const follower = new FeedFollower({ replica, index, waiters });
-  const context: HandlerContext = {
+  const parts: Parts = {
     replica,
     reader: new LogReader({
       index,
@@ -74,6 +91,7 @@ export function createFetchService(options: FetchServiceOptions): ClosableFetchS
     searchGate: new Gate(limits.listOffsetsReadsInFlightMax),
     readers: createReaderMemory(fetchLimits, clock),
     waiters,
+    sessions: createSessions(fetchLimits, metrics, clock),
     limits: fetchLimits,
     clock,
     log,
@@ -81,7 +99,12 @@ export function createFetchService(options: FetchServiceOptions): ClosableFetchS
   };
   metrics.gauge('fetch_waiting_requests', () => waiters.count);
   return {
-    handle: (request, signal) => handle(context, request, signal),
+    handle: (request, signal) => handle(parts, request, signal),
+    blocks: new BlockServer({
+      loader,
+      metrics,
+      bytesInFlightMax: fetchLimits.peerReadBytesInFlightMax,
+    }),
     close() {
       follower.close();
       waiters.close();
@@ -90,19 +113,23 @@ export function createFetchService(options: FetchServiceOptions): ClosableFetchS
   };
 }
 
+/** What all requests share. */
+type Parts = Omit<HandlerContext, 'lease'>;
+
 async function handle(
-  context: HandlerContext,
+  parts: Parts,
   request: KafkaRequest,
   signal: AbortSignal,
 ): Promise<KafkaReply> {
-  const { clock, metrics } = context;
+  const { clock, metrics } = parts;
   const startMs = clock.monotonicMs();
+  const lease = new Lease();
   try {
-    const chunks = await answer(context, request, signal);
+    const chunks = await answer({ ...parts, lease }, request, signal);
     if (chunks === null) return { kind: 'close', reason: 'the client has gone' };
     metrics.count('fetch_requests_total');
     metrics.observe('fetch_request_seconds', clock.monotonicMs() - startMs);
-    return { kind: 'response', chunks };
+    return { kind: 'response', chunks, release: () => lease.release() };
   } catch (error) {
     if (!isOperatingError(error)) throw error;
     return { kind: 'close', reason: `${error.code}: ${describeError(error)}` };
@@ -174,6 +201,7 @@ function createIndex(options: FetchServiceOptions, bounds: FetchLimits): ExtentI
 
 function createLoader(options: FetchServiceOptions, bounds: FetchLimits): BlockLoader {
   const { store, recentSegments, log, metrics, clock = systemClock } = options;
+  const hedged = options.isStoreRemote === true ? createHedging(options, clock) : undefined;
   const cache = new BlockCache({
     bytesMax: bounds.blockCacheBytes,
     catchUpBytesMax: Math.floor(bounds.blockCacheBytes * bounds.catchUpCacheShare),
@@ -182,12 +210,16 @@ function createLoader(options: FetchServiceOptions, bounds: FetchLimits): BlockL
     lengthMax: bounds.coalescedReadBytesMax,
     gapMax: bounds.coalescedReadGapBytesMax,
   });
+  const memory = new BlockMemoryPool(bounds.blockMemoryIdleBytesMax);
   metrics.gauge('fetch_block_cache_bytes', () => cache.bytes);
+  metrics.gauge('fetch_block_memory_idle_bytes', () => memory.idleBytes);
   metrics.gauge('fetch_loads_queued', () => queue.count);
   return new BlockLoader({
     cache,
     queue,
-    source: new SegmentSource({ store, recentSegments, metrics }),
+    memory,
+    source: new SegmentSource({ store, hedged, recentSegments, metrics }),
+    owners: createOwners(options, bounds),
     bad: new BadExtents({
       clock,
       countMax: limits.badExtentsMax,
@@ -201,6 +233,70 @@ function createLoader(options: FetchServiceOptions, bounds: FetchLimits): BlockL
     log,
     metrics,
     clock,
+  });
+}
+
+function createSessions(bounds: FetchLimits, metrics: FetchMetrics, clock: Clock): SessionCache {
+  const sessions = new SessionCache({
+    limits: {
+      sessionsMax: bounds.fetchSessionsMax,
+      partitionsMax: bounds.fetchSessionPartitionsMax,
+      evictionMs: limits.fetchSessionEvictionMs,
+    },
+    clock,
+    onEvicted: () => metrics.count('fetch_sessions_evicted_total'),
+  });
+  metrics.gauge('fetch_sessions', () => sessions.sessionCount);
+  metrics.gauge('fetch_session_partitions', () => sessions.partitionCount);
+  return sessions;
+}
+
+function createOwners(
+  options: FetchServiceOptions,
+  bounds: FetchLimits,
+): OwnerLoadsOptions | undefined {
+  const { blockPeers, log, metrics, clock = systemClock } = options;
+  if (blockPeers === undefined) return undefined;
+  const source = new OwnerSource({
+    peers: blockPeers,
+    limits: {
+      ownedBlockBytes: bounds.ownedBlockBytes,
+      extentBytesMax: limits.ownedExtentBytesMax,
+      borrowedBytesMax: bounds.borrowedBlocksBytesMax,
+      timeoutMs: bounds.ownerReadTimeoutMs,
+      pauseMs: bounds.ownerPauseMs,
+    },
+    clock,
+    log,
+    metrics,
+  });
+  metrics.gauge('fetch_borrowed_bytes', () => source.borrowed.bytes);
+  return {
+    source,
+    queue: new LoadQueue<LoadResult>({
+      lengthMax: bounds.coalescedReadBytesMax,
+      gapMax: bounds.coalescedReadGapBytesMax,
+    }),
+    readsMax: {
+      tail: bounds.tailReadsMax,
+      catchUp: bounds.catchUpReadsMax,
+      readAhead: bounds.readAheadReadsMax,
+    },
+    bytesInFlightMax: bounds.ownerReadBytesInFlightMax,
+  };
+}
+
+function createHedging({ store, metrics }: FetchServiceOptions, clock: Clock): HedgedReads {
+  return new HedgedReads({
+    store,
+    clock,
+    metrics,
+    limits: {
+      shareMax: limits.hedgedReadsShareMax,
+      burstMax: limits.hedgedReadsBurstMax,
+      samplesMax: limits.hedgeSamplesMax,
+      samplesMin: limits.hedgeSamplesMin,
+    },
   });
 }
 

@@ -1,3 +1,4 @@
+export type { BlockPeers } from './owners/block-peers.js';
 export { createFetchService } from './fetch-service.js';
 export type { ClosableFetchService, FetchServiceOptions } from './fetch-service.js';
 export { defaultFetchLimits } from './fetch-limits.js';

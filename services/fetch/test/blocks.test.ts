@@ -145,7 +145,7 @@ describe('LoadQueue', () => {
       position,
       length: 100,
       loadClass,
-      isQueued: false,
+      owner: null,
       resolve: () => undefined,
     };
   }

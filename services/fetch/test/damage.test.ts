@@ -9,7 +9,7 @@ import { plainRecords, World } from './world.js';
 let world: World;
 
 beforeEach(async () => {
-  world = await World.open({ loadGraceMs: 20 });
+  world = await World.open({ loadGraceMs: 5_000 });
 });
 
 afterEach(async () => {

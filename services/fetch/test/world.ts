@@ -34,6 +34,7 @@ import {
   createFetchService,
   type FetchCounter,
   type FetchLimits,
+  type FetchServiceOptions,
   type RecentSegmentReader,
 } from '../src/index.js';
 
@@ -71,6 +72,8 @@ export function plainRecords(count: number, valueBytes = 10, timestampMs = 1000)
 export class World {
   readonly store: ObjectStore;
   readonly fetch: ClosableFetchService;
+  /** For more services over the same log. */
+  readonly fetchOptions: FetchServiceOptions;
   readonly partitions = new Map<number, ModelPartition>();
   readonly topics = new Map<string, TopicState>();
   readonly counts = new Map<FetchCounter, number>();
@@ -104,7 +107,7 @@ export class World {
     const record = (level: string) => (fields: object, message: string) => {
       this.logLines.push({ level, fields, message });
     };
-    this.fetch = createFetchService({
+    this.fetchOptions = {
       replica: {
         topicByName: (name) => this.topics.get(name),
         topicById: (topicId) => [...this.topics.values()].find((each) => each.topicId === topicId),
@@ -137,10 +140,10 @@ export class World {
         },
       },
       store: {
-        read: async (key, position, length) => {
+        read: async (key, position, length, options) => {
           this.reads.push({ key, position, length });
           await this.beforeRead(key);
-          const bytes = await store.read(key, position, length);
+          const bytes = await store.read(key, position, length, options);
           this.afterRead(bytes);
           return bytes;
         },
@@ -158,7 +161,8 @@ export class World {
         gauge: () => undefined,
       },
       limits: options.limits ?? {},
-    });
+    };
+    this.fetch = createFetchService(this.fetchOptions);
   }
 
   static async open(
@@ -206,6 +210,7 @@ export class World {
         timestampType: 'CreateTime',
         timestampBeforeMsMax: Infinity,
         timestampAfterMsMax: Infinity,
+        flushMs: -1,
       },
       partitions: heads,
     };
@@ -423,7 +428,10 @@ export class World {
     const body = Buffer.concat(fetchRequest.encode({ minBytes: 1, ...request }, version));
     const reply = await this.call(apis.fetch.key, version, body, options);
     if (reply.kind !== 'response') throw new OperatingError('NO_RESPONSE', JSON.stringify(reply));
-    return fetchResponse.decode(Buffer.concat(reply.chunks), version);
+    const answer = Buffer.concat(reply.chunks);
+    // As a front does that has sent it: the memory is filled anew from here on.
+    reply.release?.();
+    return fetchResponse.decode(answer, version);
   }
 
   /** Fetches partitions of one topic; the answers by partition. */

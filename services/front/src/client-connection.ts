@@ -3,7 +3,7 @@ import type { Socket } from 'node:net';
 
 import type { KafkaReply } from '@kafscale/cluster';
 import { describeError, InvariantError, isOperatingError } from '@kafscale/core';
-import type { Clock } from '@kafscale/core';
+import type { Clock, PooledMemory } from '@kafscale/core';
 
 import { readClientRequest, responseHead, toKafkaRequest } from './client-request.js';
 import type { ClientIdentity, ClientRequest } from './client-request.js';
@@ -18,6 +18,7 @@ import type { ReadBudgets } from './request-reader.js';
 import { RequestRouter } from './request-router.js';
 import { ResponseWriter } from './response-writer.js';
 import type { ServiceDirectory } from './service-directory.js';
+import type { ReadTarget } from './shared-reads.js';
 
 /** What the connections of a front share. */
 export interface ConnectionContext {
@@ -46,10 +47,8 @@ type State = 'open' | 'finishing' | 'ending' | 'closed';
 const lingerMsMax = 2_000;
 const lingerBytesMax = 1024 * 1024;
 
-const noFrame = Buffer.alloc(0);
-
 /** One client: its socket, and the reader, pipeline, router and writer between it and the services. */
-export class ClientConnection {
+export class ClientConnection implements ReadTarget {
   readonly #socket: Socket;
   readonly #context: ConnectionContext;
   readonly #identity: ClientIdentity;
@@ -83,7 +82,7 @@ export class ClientConnection {
     this.#pipeline = new RequestPipeline<ClientRequest>({
       execute: (request) => this.#execute(request),
       mayExecute: () => this.#mayExecute(),
-      respond: (request, chunks) => this.#respond(request, chunks),
+      respond: (request, chunks, release) => this.#respond(request, chunks, release),
       released: (request, answered) => this.#released(request, answered),
       rejected: (cause) => this.#rejected(cause),
       progressed: () => this.#progressed(),
@@ -105,9 +104,16 @@ export class ClientConnection {
     socket.on('close', () => this.#onClose());
   }
 
-  /** Bytes of the client; their memory may be used again on return. */
+  nextMemory(): Buffer | null {
+    return this.#reader.nextMemory();
+  }
+
+  filled(bytes: number): void {
+    if (this.#isReading(bytes)) this.#reader.filled(bytes);
+  }
+
   received(bytes: Buffer): void {
-    this.#onData(bytes);
+    if (this.#isReading(bytes.length)) this.#reader.push(bytes);
   }
 
   /** Answers what is in flight, then closes. */
@@ -148,30 +154,31 @@ export class ClientConnection {
     return this.#state === 'open' && this.#pipeline.size === 0 && !this.#reader.inProgress;
   }
 
-  #onData(chunk: Buffer): void {
+  /** False: nobody is interested in what the client sends any more. */
+  #isReading(bytes: number): boolean {
     if (this.#state === 'open') {
       this.#lastActivityMs = this.#context.clock.monotonicMs();
-      this.#reader.push(chunk);
-      return;
+      return true;
     }
-    this.#lingerBytes += chunk.length;
+    this.#lingerBytes += bytes;
     if (this.#lingerBytes > lingerBytesMax) this.#socket.destroy();
+    return false;
   }
 
-  #onFrame(frame: Buffer): void {
+  #onFrame(frame: PooledMemory): void {
     const { clock, metrics } = this.#context;
     const requestNumber = this.#requestNumber;
     this.#requestNumber += 1;
     const request = readClientRequest({ frame, requestNumber, receivedMs: clock.monotonicMs() });
     if ('refused' in request) {
-      this.#reader.released(frame.length);
+      this.#reader.released(frame.bytes.length);
       this.#finish(request.refused, request.message);
       return;
     }
     if (request.clientId !== null) this.#clientId = request.clientId;
     const api = metrics.api(request.apiKey);
     api?.requests.inc();
-    api?.requestBytes.inc(frame.length);
+    api?.requestBytes.inc(frame.bytes.length);
     this.#pipeline.add(request);
   }
 
@@ -207,25 +214,25 @@ export class ClientConnection {
     return unread <= this.#context.limits.responseBytesBufferedPerConnectionMax;
   }
 
-  #respond(request: ClientRequest, chunks: readonly Uint8Array[]): void {
+  #respond(request: ClientRequest, chunks: readonly Uint8Array[], release?: () => void): void {
     let bodyBytes = 0;
     for (const chunk of chunks) bodyBytes += chunk.length;
     const nowMs = this.#context.clock.monotonicMs();
     this.#lastActivityMs = nowMs;
-    this.#writer.write(responseHead(request, bodyBytes), chunks);
+    this.#writer.write(responseHead(request, bodyBytes), chunks, release);
     const metrics = this.#context.metrics.api(request.apiKey);
     metrics?.responseBytes.inc(bodyBytes);
     metrics?.latencySeconds.observe((nowMs - request.receivedMs) / 1000);
   }
 
   /**
-   * The memory of a Produce is used again once it has been answered. Not after a failure, when a link
-   * may still be sending it; and not for other APIs, whose answers may hold views of it.
+   * The memory of a Produce is let go once it has been answered. Not after a failure, when a link may
+   * still be sending it; and not for other APIs, whose answers may hold views of it.
    */
   #released(request: ClientRequest, answered: boolean): void {
-    if (answered && request.concurrent) this.#context.budgets.frames.give(request.frame);
+    if (answered && request.concurrent) request.frame?.release();
     request.body = null;
-    request.frame = noFrame;
+    request.frame = null;
     this.#reader.released(request.frameBytes);
   }
 

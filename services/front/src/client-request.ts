@@ -8,6 +8,7 @@ import {
   peekRequestPrefix,
 } from '@kafscale/codec';
 import { invariant, isOperatingError } from '@kafscale/core';
+import type { PooledMemory } from '@kafscale/core';
 
 import { answerApiVersions, unsupportedApiVersionsReply } from './api-versions.js';
 import type { CloseReason } from './close-reason.js';
@@ -22,8 +23,8 @@ export interface ClientRequest extends PipelinedRequest {
   /** Position on its connection, from 0. */
   readonly requestNumber: number;
   readonly receivedMs: number;
-  /** The memory of the request; empty once it has been released. */
-  frame: Buffer;
+  /** The memory of the request; null once nobody needs it any more. */
+  frame: PooledMemory | null;
   /** Of the frame: what it takes of the byte budgets. */
   readonly frameBytes: number;
   /** What a service is to handle; null once nobody needs it any more. */
@@ -39,7 +40,7 @@ export interface RequestRefusal {
 }
 
 export interface ReceivedFrame {
-  readonly frame: Buffer;
+  readonly frame: PooledMemory;
   readonly requestNumber: number;
   readonly receivedMs: number;
 }
@@ -49,7 +50,7 @@ const apiVersionsKey = apis.apiVersions.key;
 
 /** Reads the header and decides who answers. Never throws. */
 export function readClientRequest(received: ReceivedFrame): ClientRequest | RequestRefusal {
-  const { apiKey, apiVersion, correlationId } = peekRequestPrefix(received.frame);
+  const { apiKey, apiVersion, correlationId } = peekRequestPrefix(received.frame.bytes);
   const api = apiByKey(apiKey);
   if (api?.advertised !== true) {
     const name = api === undefined ? '' : ` (${api.name})`;
@@ -72,8 +73,10 @@ export function readClientRequest(received: ReceivedFrame): ClientRequest | Requ
 }
 
 function parseServed({ frame, requestNumber, receivedMs }: ReceivedFrame): ClientRequest {
-  const { apiKey, apiVersion, correlationId, clientId, bodyOffset } = parseRequestHeader(frame);
-  const body = frame.subarray(bodyOffset);
+  const { apiKey, apiVersion, correlationId, clientId, bodyOffset } = parseRequestHeader(
+    frame.bytes,
+  );
+  const body = frame.bytes.subarray(bodyOffset);
   return {
     concurrent: apiKey === produceKey,
     apiKey,
@@ -83,7 +86,7 @@ function parseServed({ frame, requestNumber, receivedMs }: ReceivedFrame): Clien
     requestNumber,
     receivedMs,
     frame,
-    frameBytes: frame.length,
+    frameBytes: frame.bytes.length,
     body,
     reply: apiKey === apiVersionsKey ? answerApiVersions(apiVersion, body) : null,
   };
@@ -100,7 +103,7 @@ function unsupportedApiVersions(received: ReceivedFrame, correlationId: number):
     requestNumber: received.requestNumber,
     receivedMs: received.receivedMs,
     frame: received.frame,
-    frameBytes: received.frame.length,
+    frameBytes: received.frame.bytes.length,
     body: null,
     reply: unsupportedApiVersionsReply,
   };
@@ -124,7 +127,7 @@ export interface ClientIdentity {
 }
 
 export function toKafkaRequest(request: ClientRequest, identity: ClientIdentity): KafkaRequest {
-  invariant(request.body, 'a request has its body until it is released');
+  invariant(request.body && request.frame, 'a request has its body until it is released');
   return {
     apiKey: request.apiKey,
     apiVersion: request.apiVersion,
@@ -135,5 +138,6 @@ export function toKafkaRequest(request: ClientRequest, identity: ClientIdentity)
     connectionId: identity.connectionId,
     requestNumber: request.requestNumber,
     body: request.body,
+    memory: request.frame,
   };
 }

@@ -1,28 +1,26 @@
-import { invariant } from '@kafscale/core';
+import { invariant, PooledMemory } from '@kafscale/core';
 
+import type { FrameMemory } from './frame-memory.js';
 import { refuseFrameLength } from './frame-refusal.js';
 import type { FrameRefusal } from './frame-refusal.js';
 
 /**
  * `more`: every byte given so far is used up. `announced`: a length prefix was read, see
  * {@link FrameAssembler.announcedBytes}; nothing is allocated before {@link FrameAssembler.admit}.
- * `refused`: see {@link FrameAssembler.refusal}; the assembler is dead. A Buffer: one whole frame,
+ * `refused`: see {@link FrameAssembler.refusal}; the assembler is dead. Memory: one whole frame,
  * without its length prefix.
  */
-export type FrameStep = Buffer | 'more' | 'announced' | 'refused';
-
-/** Where frames come from; `give` is for memory that a growing frame has left. */
-export interface FrameMemory {
-  take(bytes: number): Buffer;
-  give(memory: Buffer): void;
-}
+export type FrameStep = PooledMemory | 'more' | 'announced' | 'refused';
 
 type Phase = 'header' | 'announced' | 'body' | 'refused';
 
 const noBytes = Buffer.alloc(0);
+const noFrame = new PooledMemory(noBytes);
 
 /** The first buffer of a frame that spans chunks; larger announcements must first send this much. */
 const bodyBytesInitial = 1024 * 1024;
+/** A read of its own for less than this would cost more than copying it. */
+const filledBytesMin = 64 * 1024;
 /** How much more than what really arrived may be allocated. Untouched pages cost no memory. */
 const bodyGrowthFactor = 8;
 
@@ -31,24 +29,24 @@ const bodyGrowthFactor = 8;
  * decides when a frame may be collected.
  *
  * Ownership: a chunk is the caller's, who may use its memory again after `keepRest`. A frame is a
- * copy, in memory from `allocate`, and belongs to the caller.
+ * copy, in memory from `FrameMemory`, and is the caller's to release.
  */
 export class FrameAssembler {
   readonly #frameBytesMax: number;
-  readonly #buffers: FrameMemory;
+  readonly #memory: FrameMemory;
   #phase: Phase = 'header';
   #chunk: Buffer = noBytes;
   #offset = 0;
   #headerBytes = 0;
   #headerValue = 0;
   #frameBytes = 0;
-  #body: Buffer = noBytes;
+  #body: PooledMemory = noFrame;
   #bodyBytes = 0;
   #refusal: FrameRefusal | null = null;
 
-  constructor(frameBytesMax: number, buffers: FrameMemory) {
+  constructor(frameBytesMax: number, memory: FrameMemory) {
     this.#frameBytesMax = frameBytesMax;
-    this.#buffers = buffers;
+    this.#memory = memory;
   }
 
   /** The size of the frame that was announced last, without its length prefix. */
@@ -68,6 +66,22 @@ export class FrameAssembler {
   /** True when the announced frame has arrived in full: it needs no buffer of its own. */
   get announcedHasArrived(): boolean {
     return this.#chunk.length - this.#offset >= this.#frameBytes;
+  }
+
+  /**
+   * Memory for the next bytes of a frame that has begun, if they are many: whoever puts them there
+   * says so with `filled` instead of `push`. It is the frame's: nobody else's until it is complete.
+   */
+  get bodyMemory(): Buffer | null {
+    if (this.#phase !== 'body') return null;
+    const { bytes } = this.#body;
+    return bytes.length - this.#bodyBytes < filledBytesMin ? null : bytes.subarray(this.#bodyBytes);
+  }
+
+  /** Only after `next` has said `more`: that many bytes are in `bodyMemory`. */
+  filled(bytes: number): void {
+    invariant(this.#bodyBytes + bytes <= this.#body.bytes.length, 'a body is filled to its end');
+    this.#bodyBytes += bytes;
   }
 
   /** Only after `next` has said `more`. */
@@ -132,30 +146,30 @@ export class FrameAssembler {
 
   #readBody(): FrameStep {
     const available = this.#chunk.length - this.#offset;
-    const missing = this.#frameBytes - this.#bodyBytes;
-    if (available === 0) return this.#starve();
-    const taken = Math.min(available, missing);
-    this.#reserve(this.#bodyBytes + taken);
-    this.#chunk.copy(this.#body, this.#bodyBytes, this.#offset, this.#offset + taken);
-    this.#offset += taken;
-    this.#bodyBytes += taken;
-    return taken === missing ? this.#takeBody() : this.#starve();
+    const taken = Math.min(available, this.#frameBytes - this.#bodyBytes);
+    if (taken > 0) {
+      this.#reserve(this.#bodyBytes + taken);
+      this.#chunk.copy(this.#body.bytes, this.#bodyBytes, this.#offset, this.#offset + taken);
+      this.#offset += taken;
+      this.#bodyBytes += taken;
+    }
+    return this.#bodyBytes === this.#frameBytes ? this.#takeBody() : this.#starve();
   }
 
   /** Grows in few, large steps: an 8 MiB frame is copied once plus 1 MiB. */
   #reserve(bytes: number): void {
-    if (bytes <= this.#body.length) return;
+    const left = this.#body;
+    if (bytes <= left.bytes.length) return;
     const wanted = Math.max(bodyBytesInitial, bytes * bodyGrowthFactor);
-    const body = this.#buffers.take(Math.min(this.#frameBytes, wanted));
-    this.#body.copy(body, 0, 0, this.#bodyBytes);
-    if (this.#bodyBytes > 0) this.#buffers.give(this.#body);
-    this.#body = body;
+    this.#body = this.#memory.take(Math.min(this.#frameBytes, wanted));
+    left.bytes.copy(this.#body.bytes, 0, 0, this.#bodyBytes);
+    if (left !== noFrame) left.release();
   }
 
-  #takeBody(): Buffer {
+  #takeBody(): PooledMemory {
     const frame = this.#body;
-    invariant(frame.length === this.#frameBytes, 'a whole frame fills its buffer');
-    this.#body = noBytes;
+    invariant(frame.bytes.length === this.#frameBytes, 'a whole frame fills its memory');
+    this.#body = noFrame;
     this.#bodyBytes = 0;
     this.#phase = 'header';
     return frame;

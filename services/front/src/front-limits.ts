@@ -11,7 +11,7 @@ export interface FrontLimits {
   readonly responseBytesBufferedPerConnectionMax: number;
   readonly responseDrainMsMax: number;
   readonly frameCompletionMsMax: number;
-  readonly frameBuffersIdleBytesMax: number;
+  readonly frameMemoryIdleBytesMax: number;
 }
 
 export const defaultFrontLimits: FrontLimits = {
@@ -24,5 +24,5 @@ export const defaultFrontLimits: FrontLimits = {
   responseBytesBufferedPerConnectionMax: limits.responseBytesBufferedPerConnectionMax,
   responseDrainMsMax: limits.responseDrainMsMax,
   frameCompletionMsMax: limits.frameCompletionMsMax,
-  frameBuffersIdleBytesMax: limits.frameBuffersIdleBytesMax,
+  frameMemoryIdleBytesMax: limits.frameMemoryIdleBytesMax,
 };

@@ -13,7 +13,7 @@ import type { Clock } from '@kafscale/core';
 
 import { ClientConnection } from './client-connection.js';
 import type { ConnectionContext } from './client-connection.js';
-import { FrameBuffers } from './frame-buffers.js';
+import { FrameMemory } from './frame-memory.js';
 import { defaultFrontLimits } from './front-limits.js';
 import type { FrontLimits } from './front-limits.js';
 import { LogLimiter } from './front-log.js';
@@ -103,7 +103,7 @@ class FrontServer implements Front {
       budgets: {
         requests,
         assembly: new ByteBudget(Math.ceil(limits.requestBytesInFlightMax / 2)),
-        frames: new FrameBuffers(limits.frameBuffersIdleBytesMax),
+        frames: new FrameMemory(limits.frameMemoryIdleBytesMax),
       },
       onClosed: (connection) => this.#onClosed(connection),
     };
@@ -183,7 +183,7 @@ class FrontServer implements Front {
       listener: this.#options.listener ?? 'PLAINTEXT',
     };
     const connection: ClientConnection = new ClientConnection(
-      this.#reads.takeOver(socket, (bytes) => connection.received(bytes)),
+      this.#reads.takeOver(socket, () => connection),
       identity,
       this.#context,
     );

@@ -12,7 +12,7 @@ export interface PipelineOptions<Request extends PipelinedRequest> {
   /** False while the client reads too slowly; call `advance` when that has changed. */
   mayExecute(): boolean;
   /** Called in request order, for replies of kind `response` only. */
-  respond(request: Request, chunks: readonly Uint8Array[]): void;
+  respond(request: Request, chunks: readonly Uint8Array[], release?: () => void): void;
   /** The request's bytes are not needed any more. Called once for every request added. */
   released(request: Request, answered: boolean): void;
   /** Every rejection of `execute`, also one that nobody waits for any more. */
@@ -158,7 +158,9 @@ export class RequestPipeline<Request extends PipelinedRequest> {
       this.#entries.shift();
       this.#unstarted -= 1;
       this.#heldResponseBytes -= responseBytes(head.reply);
-      if (head.reply.kind === 'response') this.#options.respond(head.request, head.reply.chunks);
+      if (head.reply.kind === 'response') {
+        this.#options.respond(head.request, head.reply.chunks, head.reply.release);
+      }
       if (head.reply.kind !== 'close') continue;
       this.stop();
       this.#options.closed(head.request, head.reply.reason, head.cause);

@@ -1,8 +1,8 @@
 import { invariant } from '@kafscale/core';
-import type { ByteBudget, Clock } from '@kafscale/core';
+import type { ByteBudget, Clock, PooledMemory } from '@kafscale/core';
 
 import { FrameAssembler } from './frame-assembler.js';
-import type { FrameMemory } from './frame-assembler.js';
+import type { FrameMemory } from './frame-memory.js';
 import type { FrameRefusal } from './frame-refusal.js';
 import type { FrontLimits } from './front-limits.js';
 
@@ -29,7 +29,7 @@ export interface RequestReaderOptions {
   /** Requests of this connection that are not responded to. */
   readonly requestsInFlight: () => number;
   /** Takes over a frame and its bytes of the budget, which it gives back with `released`. */
-  readonly onFrame: (frame: Buffer) => void;
+  readonly onFrame: (frame: PooledMemory) => void;
   readonly onRefused: (refusal: FrameRefusal) => void;
   readonly pause: () => void;
   readonly resume: () => void;
@@ -77,6 +77,18 @@ export class RequestReader {
     this.#assembler.keepRest();
   }
 
+  /** Where the next bytes should go; null: they may come by `push`. */
+  nextMemory(): Buffer | null {
+    return this.#stopped ? null : this.#assembler.bodyMemory;
+  }
+
+  /** So many bytes were put into `nextMemory`. */
+  filled(bytes: number): void {
+    if (this.#stopped) return;
+    this.#assembler.filled(bytes);
+    this.#pump();
+  }
+
   /** The bytes of a request are not needed any more. Also after `stop`. */
   released(frameBytes: number): void {
     this.#inFlightBytes -= frameBytes;
@@ -91,7 +103,10 @@ export class RequestReader {
     this.#pump();
   }
 
-  /** No more frames. Gives back what an unfinished one holds. */
+  /**
+   * No more frames. Gives back what an unfinished one holds of the budgets. Not its memory: a read into
+   * it may be under way, so it is left to the garbage collector.
+   */
   stop(): void {
     if (this.#stopped) return;
     this.#stopped = true;
@@ -194,8 +209,8 @@ export class RequestReader {
     this.#assemblyBytesTaken = 0;
   }
 
-  #take(frame: Buffer): void {
-    invariant(frame.length === this.#frameBytesTaken, 'a frame has its bytes of the budget');
+  #take(frame: PooledMemory): void {
+    invariant(frame.bytes.length === this.#frameBytesTaken, 'a frame has its bytes of the budget');
     this.#frameStartedMs = null;
     this.#frameBytesTaken = 0;
     this.#giveAssembly();

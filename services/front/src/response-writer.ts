@@ -22,9 +22,15 @@ export interface ResponseWriterOptions {
  * What is handed to the socket at a time. The kernel takes a slice whole before the next follows, so
  * each one is a sign of life: a reader that takes less than this in `responseDrainMsMax` is dead.
  */
-const sliceBytesMax = 256 * 1024;
+const sliceBytesMax = 1024 * 1024;
 /** Below this a copy is cheaper than a gather write. */
 const copiedBytesMax = 1024;
+
+/** What to do once the response before that byte of the connection has left. */
+interface Release {
+  readonly endByte: number;
+  readonly release: () => void;
+}
 
 /**
  * Writes responses in the order given, without copying them, and keeps count of what the client has
@@ -35,7 +41,12 @@ export class ResponseWriter {
   readonly #clock: Clock;
   readonly #onProgress: () => void;
   readonly #queue: Uint8Array[] = [];
+  readonly #releases: Release[] = [];
   #queuedBytes = 0;
+  /** Handed to the socket, and not yet taken by the kernel. */
+  #sliceBytes = 0;
+  /** Taken by the kernel since the connection was made. */
+  #sentBytes = 0;
   #sliceOut = false;
   #flushScheduled = false;
   #ending = false;
@@ -57,7 +68,11 @@ export class ResponseWriter {
     return this.bufferedBytes === 0 ? 0 : nowMs - this.#progressMs;
   }
 
-  write(head: Uint8Array, chunks: readonly Uint8Array[]): void {
+  /**
+   * `release` is called when the chunks have left; not if the connection ends before, because then
+   * nobody knows whether the kernel is done with them.
+   */
+  write(head: Uint8Array, chunks: readonly Uint8Array[], release?: () => void): void {
     if (this.bufferedBytes === 0) this.#progressMs = this.#clock.monotonicMs();
     this.#queue.push(head);
     this.#queuedBytes += head.length;
@@ -66,6 +81,7 @@ export class ResponseWriter {
       this.#queue.push(chunk);
       this.#queuedBytes += chunk.length;
     }
+    if (release) this.#releases.push({ endByte: this.#endByte(), release });
     this.#scheduleFlush();
   }
 
@@ -78,6 +94,7 @@ export class ResponseWriter {
   /** The socket is gone: lets go of the bytes. */
   discard(): void {
     this.#queue.length = 0;
+    this.#releases.length = 0;
     this.#queuedBytes = 0;
   }
 
@@ -107,9 +124,24 @@ export class ResponseWriter {
     // The socket's own close event follows.
     if (error) return;
     this.#progressMs = this.#clock.monotonicMs();
+    this.#sentBytes += this.#sliceBytes;
+    this.#sliceBytes = 0;
+    this.#releaseSent();
     if (this.#queue.length > 0 || this.#ending) this.#scheduleFlush();
     this.#onProgress();
   };
+
+  #endByte(): number {
+    return this.#sentBytes + this.#sliceBytes + this.#queuedBytes;
+  }
+
+  #releaseSent(): void {
+    for (let next = this.#releases[0]; next; next = this.#releases[0]) {
+      if (next.endByte > this.#sentBytes) return;
+      this.#releases.shift();
+      next.release();
+    }
+  }
 
   #takeSlice(): Uint8Array[] {
     let sliceBytes = 0;
@@ -128,6 +160,7 @@ export class ResponseWriter {
       sliceBytes = sliceBytesMax;
     }
     this.#queuedBytes -= sliceBytes;
+    this.#sliceBytes = sliceBytes;
     return slice;
   }
 

@@ -5,12 +5,24 @@ interface WithHandle {
   _handle: object | null;
 }
 
+/** Who gets the bytes of a connection. */
+export interface ReadTarget {
+  /** Where the next bytes should go; null: it does not matter. Asked after every read. */
+  nextMemory(): Buffer | null;
+  /** So many bytes were put into that memory, from its beginning. */
+  filled(bytes: number): void;
+  /** Bytes that came elsewhere: a view that is valid during the call only. */
+  received(bytes: Buffer): void;
+}
+
 /**
- * Reads of all connections into one buffer (the `onread` option of net.Socket).
+ * Reads of all connections into one buffer (the `onread` option of net.Socket), or straight to where
+ * the bytes belong.
  *
  * By default Node allocates 64 KiB for every read and gives them to the garbage collector. Here a
  * read is handled where it lies, before the next one of any connection can begin, so one buffer does
- * for all; it is larger, so busy connections take fewer reads.
+ * for all; it is larger, so busy connections take fewer reads. A connection that is in the middle of
+ * a large frame reads into that frame: what comes is not copied at all.
  *
  * net.Server has no such option, so the handle of the accepted socket is put into a new one, the way
  * Node itself hands sockets between processes. The server must be made with `pauseOnConnect`.
@@ -23,25 +35,31 @@ export class SharedReads {
   }
 
   /**
-   * A socket over the same connection. `onBytes` gets a view that is valid during the call only.
-   * `accepted` is spent.
+   * A socket over the same connection. `target` is asked for once the socket is there; `accepted` is
+   * spent. Memory that was given for the next bytes is written to until another read has ended, even if
+   * the connection has lost its interest in it: it must not be used for anything else meanwhile.
    */
-  takeOver(accepted: Socket, onBytes: (bytes: Buffer) => void): Socket {
+  takeOver(accepted: Socket, target: () => ReadTarget): Socket {
     const spent = accepted as unknown as WithHandle;
     const handle = spent._handle;
     spent._handle = null;
     // The server stops counting it.
     accepted.destroy();
-    const buffer = this.#buffer;
+    const shared = this.#buffer;
+    let given: Buffer | null = null;
     return new Socket({
       handle,
       allowHalfOpen: true,
       readable: true,
       writable: true,
       onread: {
-        buffer,
+        // The first call comes from the constructor.
+        buffer: () => given ?? shared,
         callback: (bytesRead: number) => {
-          onBytes(buffer.subarray(0, bytesRead));
+          const receiver = target();
+          if (given === null) receiver.received(shared.subarray(0, bytesRead));
+          else receiver.filled(bytesRead);
+          given = receiver.nextMemory();
           return true;
         },
       },

@@ -1,8 +1,10 @@
+import { createHash } from 'node:crypto';
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
 import { FrameAssembler } from '../src/frame-assembler.js';
-import { FrameBuffers } from '../src/frame-buffers.js';
+import type { FrameStep } from '../src/frame-assembler.js';
+import { FrameMemory } from '../src/frame-memory.js';
 
 const frameBytesMax = 100 * 1024 * 1024;
 
@@ -24,6 +26,21 @@ function chunksOf(bytes: Buffer, cuts: readonly number[]): Buffer[] {
   return chunks;
 }
 
+function hashOf(bytes: Buffer): string {
+  return createHash('sha1').update(bytes).digest('hex');
+}
+
+/** All that is complete; every announcement is admitted. */
+function framesOf(assembler: FrameAssembler): Buffer[] {
+  const frames: Buffer[] = [];
+  for (;;) {
+    const step = assembler.next();
+    if (step === 'more' || step === 'refused') return frames;
+    if (step === 'announced') assembler.admit();
+    else frames.push(step.bytes);
+  }
+}
+
 /** Everything that comes out of `assembler` for one chunk; every announcement is admitted. */
 function feed(assembler: FrameAssembler, chunk: Buffer): Array<Buffer | 'refused'> {
   const result: Array<Buffer | 'refused'> = [];
@@ -35,9 +52,13 @@ function feed(assembler: FrameAssembler, chunk: Buffer): Array<Buffer | 'refused
       assembler.admit();
       continue;
     }
-    result.push(step);
-    if (step === 'refused') return result;
+    if (step === 'refused') return [...result, step];
+    result.push(step.bytes);
   }
+}
+
+function bytesOf(step: FrameStep): Buffer | string {
+  return typeof step === 'string' ? step : step.bytes;
 }
 
 const frameOfAnySize = fc
@@ -52,7 +73,7 @@ describe('FrameAssembler', () => {
         fc.array(frameOfAnySize, { maxLength: 12 }),
         fc.array(fc.nat(100_000), { maxLength: 40 }),
         (frames, cuts) => {
-          const assembler = new FrameAssembler(frameBytesMax, new FrameBuffers(1024 * 1024));
+          const assembler = new FrameAssembler(frameBytesMax, new FrameMemory(1024 * 1024));
           const chunks = chunksOf(Buffer.concat(frames.map(framed)), cuts);
           const got = chunks.flatMap((chunk) => feed(assembler, chunk));
           expect(got).toEqual(frames);
@@ -60,6 +81,39 @@ describe('FrameAssembler', () => {
         },
       ),
     );
+  });
+
+  it('gives the same frames when large ones are read straight into their memory', () => {
+    const pattern = Buffer.from(Array.from({ length: 251 }, (_, index) => index));
+    let filled = 0;
+    const large: fc.Arbitrary<Buffer> = fc
+      .integer({ min: 60_000, max: 3_000_000 })
+      .map((length) => Buffer.alloc(length, pattern));
+    fc.assert(
+      fc.property(
+        fc.array<Buffer>(fc.oneof(frameOfAnySize, large), { minLength: 1, maxLength: 4 }),
+        fc.array(fc.integer({ min: 1, max: 600_000 }), { minLength: 1, maxLength: 20 }),
+        (frames, reads) => {
+          const assembler = new FrameAssembler(frameBytesMax, new FrameMemory(1024 * 1024));
+          const stream = Buffer.concat(frames.map(framed));
+          const got: Buffer[] = [];
+          for (let at = 0, turn = 0; at < stream.length; turn += 1) {
+            const memory = assembler.bodyMemory;
+            const wanted = stream.subarray(at, at + (reads[turn % reads.length] ?? 1));
+            if (memory === null) assembler.push(wanted);
+            else assembler.filled(wanted.copy(memory));
+            const taken = memory === null ? wanted.length : Math.min(wanted.length, memory.length);
+            if (memory !== null) filled += taken;
+            at += taken;
+            got.push(...framesOf(assembler));
+          }
+          expect(got.map((frame) => hashOf(frame))).toEqual(frames.map((frame) => hashOf(frame)));
+          expect(assembler.inProgress).toBe(false);
+        },
+      ),
+      { numRuns: 40 },
+    );
+    expect(filled).toBeGreaterThan(0);
   });
 
   it('gives the frames before garbage, then refuses for ever, however the bytes are cut', () => {
@@ -76,7 +130,7 @@ describe('FrameAssembler', () => {
           const prefix = Buffer.alloc(4);
           prefix.writeInt32BE(length);
           const bytes = Buffer.concat([...frames.map(framed), prefix, framed(Buffer.alloc(20))]);
-          const assembler = new FrameAssembler(frameBytesMax, new FrameBuffers(1024 * 1024));
+          const assembler = new FrameAssembler(frameBytesMax, new FrameMemory(1024 * 1024));
           const got: Array<Buffer | 'refused'> = [];
           for (const chunk of chunksOf(bytes, cuts)) got.push(...feed(assembler, chunk));
           expect(got.filter((step) => step !== 'refused')).toEqual(frames);
@@ -89,7 +143,7 @@ describe('FrameAssembler', () => {
   });
 
   it('gives frames that outlive the chunk they came in', () => {
-    const assembler = new FrameAssembler(frameBytesMax, new FrameBuffers(1024 * 1024));
+    const assembler = new FrameAssembler(frameBytesMax, new FrameMemory(1024 * 1024));
     const chunk = Buffer.concat([framed(Buffer.alloc(20, 1)), framed(Buffer.alloc(30, 2))]);
     const frames = feed(assembler, chunk);
     chunk.fill(0xff);
@@ -97,21 +151,21 @@ describe('FrameAssembler', () => {
   });
 
   it('keeps what it has not used up when the chunk is used again', () => {
-    const assembler = new FrameAssembler(frameBytesMax, new FrameBuffers(1024 * 1024));
+    const assembler = new FrameAssembler(frameBytesMax, new FrameMemory(1024 * 1024));
     const chunk = Buffer.concat([framed(Buffer.alloc(20, 1)), framed(Buffer.alloc(30, 2))]);
     assembler.push(chunk);
     expect(assembler.next()).toBe('announced');
     assembler.keepRest();
     chunk.fill(0xff);
     assembler.admit();
-    expect(assembler.next()).toEqual(Buffer.alloc(20, 1));
+    expect(bytesOf(assembler.next())).toEqual(Buffer.alloc(20, 1));
     expect(assembler.next()).toBe('announced');
     assembler.admit();
-    expect(assembler.next()).toEqual(Buffer.alloc(30, 2));
+    expect(bytesOf(assembler.next())).toEqual(Buffer.alloc(30, 2));
   });
 
   it('holds a frame back until it is admitted, and says whether it has arrived', () => {
-    const assembler = new FrameAssembler(frameBytesMax, new FrameBuffers(1024 * 1024));
+    const assembler = new FrameAssembler(frameBytesMax, new FrameMemory(1024 * 1024));
     const frame = Buffer.alloc(100, 7);
     assembler.push(framed(frame));
     expect(assembler.next()).toBe('announced');
@@ -119,10 +173,10 @@ describe('FrameAssembler', () => {
     expect(assembler.announcedBytes).toBe(100);
     expect(assembler.announcedHasArrived).toBe(true);
     assembler.admit();
-    expect(assembler.next()).toEqual(frame);
+    expect(bytesOf(assembler.next())).toEqual(frame);
     expect(() => assembler.admit()).toThrow(/admitted/);
 
-    const half = new FrameAssembler(frameBytesMax, new FrameBuffers(1024 * 1024));
+    const half = new FrameAssembler(frameBytesMax, new FrameMemory(1024 * 1024));
     half.push(framed(frame).subarray(0, 50));
     expect(half.next()).toBe('announced');
     expect(half.announcedHasArrived).toBe(false);
@@ -132,7 +186,7 @@ describe('FrameAssembler', () => {
     const frame = Buffer.alloc(20 * 1024 * 1024);
     for (let i = 0; i < frame.length; i += 4096) frame.writeUInt32BE(i, i);
     const bytes = framed(frame);
-    const assembler = new FrameAssembler(frameBytesMax, new FrameBuffers(1024 * 1024));
+    const assembler = new FrameAssembler(frameBytesMax, new FrameMemory(1024 * 1024));
     const externalBefore = process.memoryUsage().arrayBuffers;
     let got: Array<Buffer | 'refused'> = [];
     for (let i = 0; i < bytes.length; i += 1400) {
@@ -150,7 +204,7 @@ describe('FrameAssembler', () => {
     const before = process.memoryUsage().arrayBuffers;
     const assemblers = Array.from(
       { length: 50 },
-      () => new FrameAssembler(frameBytesMax, new FrameBuffers(1024 * 1024)),
+      () => new FrameAssembler(frameBytesMax, new FrameMemory(1024 * 1024)),
     );
     for (const assembler of assemblers) expect(feed(assembler, prefix)).toEqual([]);
     expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(1024 * 1024);
@@ -167,7 +221,7 @@ describe('FrameAssembler', () => {
     ['no room for a header', Buffer.from('0000000700', 'hex'), 'short', /7 bytes/],
     ['an oversize length', Buffer.from('0640000100', 'hex'), 'oversize', /104857601 .* 104857600/],
   ])('recognises %s', (_name, bytes, reason, message) => {
-    const assembler = new FrameAssembler(frameBytesMax, new FrameBuffers(1024 * 1024));
+    const assembler = new FrameAssembler(frameBytesMax, new FrameMemory(1024 * 1024));
     expect(feed(assembler, bytes)).toEqual(['refused']);
     expect(assembler.refusal?.reason).toBe(reason);
     expect(assembler.refusal?.message).toMatch(message);
@@ -177,7 +231,7 @@ describe('FrameAssembler', () => {
     for (const length of [8, frameBytesMax]) {
       const prefix = Buffer.alloc(4);
       prefix.writeInt32BE(length);
-      const assembler = new FrameAssembler(frameBytesMax, new FrameBuffers(1024 * 1024));
+      const assembler = new FrameAssembler(frameBytesMax, new FrameMemory(1024 * 1024));
       assembler.push(prefix);
       expect(assembler.next()).toBe('announced');
       expect(assembler.announcedBytes).toBe(length);

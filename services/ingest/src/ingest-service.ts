@@ -7,7 +7,9 @@ import type { IngestLog, IngestMetrics } from './observability.js';
 import { ProduceHandler } from './produce/00-produce.js';
 import type { TopicDirectory } from './produce/00-produce.js';
 import { ConnectionOrder } from './produce/connection-order.js';
+import { ProduceThrottle } from './produce/produce-throttle.js';
 import { startSealPool } from './seal/seal-pool.js';
+import type { SealPool } from './seal/seal-pool.js';
 import { ChunkPool } from './segment/chunk-pool.js';
 import { RecentSegments } from './segment/recent-segments.js';
 import { SegmentPipeline } from './segment/segment-pipeline.js';
@@ -50,30 +52,21 @@ export function createIngestService(options: IngestOptions): Ingest {
     { storeUrl: options.storeUrl, storeOptions: options.storeOptions },
     options.sealThreads,
   );
-  const pipeline = new SegmentPipeline({
-    coordinator: options.coordinator,
-    upload: (job) => seals.seal(job),
-    segmentKey: (segmentId) => segmentKey(segmentId),
-    writer: options.writer,
-    databaseNowMs: options.databaseNowMs,
-    clock,
-    pool: new ChunkPool(limits.idleChunkBytesMax),
-    recent,
-    flushIntervalMs: options.flushIntervalMs,
-    flushInFlightMax: options.flushInFlightMax,
-    flushOverlapBytesMin: limits.flushOverlapBytesMin,
-    flushGatherMsMax: limits.flushGatherMsMax,
-    segmentBytes: options.segmentBytes,
-    softwareVersion: options.softwareVersion,
-    log,
-    metrics,
-    onSettled: (bytes) => budget.give(bytes),
+  const throttle = new ProduceThrottle(clock);
+  const pipeline = createPipeline(options, { budget, recent, seals, throttle });
+  metrics.watch({
+    bytesInFlight: () => budget.takenBytes,
+    bytesWaiting: () => throttle.waitingBytes,
+    laneBytes: (lane) => pipeline.laneBytes(lane),
+    uploadsInFlight: () => pipeline.uploadsInFlight,
+    uploadsLimit: () => pipeline.uploadsLimit,
   });
   const produce = new ProduceHandler({
     topics: options.topics,
     pipeline,
     order: new ConnectionOrder(),
     budget,
+    throttle,
     clock,
     log,
     metrics,
@@ -87,6 +80,7 @@ export function createIngestService(options: IngestOptions): Ingest {
         return { kind: 'close', reason: `Produce: ${error.message}` };
       }
     },
+    viewRecentSegment: (segmentId, onWanted) => recent.view(segmentId, onWanted),
     readRecentSegment(segmentId, position, length) {
       return Promise.resolve(recent.read(segmentId, position, length));
     },
@@ -98,4 +92,36 @@ export function createIngestService(options: IngestOptions): Ingest {
       recent.clear();
     },
   };
+}
+
+function createPipeline(
+  options: IngestOptions,
+  parts: { budget: ByteBudget; recent: RecentSegments; seals: SealPool; throttle: ProduceThrottle },
+): SegmentPipeline {
+  const { budget, recent, seals, throttle } = parts;
+  const pipeline = new SegmentPipeline({
+    coordinator: options.coordinator,
+    upload: (job) => seals.seal(job),
+    uploadsMax: limits.uploadsInFlightMax,
+    segmentKey: (segmentId) => segmentKey(segmentId),
+    writer: options.writer,
+    databaseNowMs: options.databaseNowMs,
+    clock: options.clock,
+    pool: new ChunkPool(limits.idleChunkBytesMax),
+    recent,
+    flushIntervalMs: options.flushIntervalMs,
+    flushInFlightMax: options.flushInFlightMax,
+    flushOverlapBytesMin: limits.flushOverlapBytesMin,
+    flushGatherMsMax: limits.flushGatherMsMax,
+    segmentBytes: options.segmentBytes,
+    softwareVersion: options.softwareVersion,
+    log: options.log,
+    metrics: options.metrics,
+    onSettled(bytes) {
+      budget.give(bytes);
+      throttle.drained(bytes);
+      if (budget.waiting > 0) pipeline.relieve();
+    },
+  });
+  return pipeline;
 }

@@ -2,7 +2,7 @@ import { emptyBatchHeader, encodePlainBatch, readBatchHeader } from '@kafscale/c
 import type { SegmentAnswer, SegmentCommit } from '@kafscale/cluster';
 import { OperatingError, systemClock } from '@kafscale/core';
 import { buildSegment } from '../src/seal/build-segment.js';
-import type { SealJob, SealResult } from '../src/seal/seal-job.js';
+import type { SealJob, SealResult, StoredSegment } from '../src/seal/seal-job.js';
 import { ChunkPool } from '../src/segment/chunk-pool.js';
 import type { BatchOutcome } from '../src/segment/open-segment.js';
 import { RecentSegments } from '../src/segment/recent-segments.js';
@@ -12,10 +12,14 @@ export const silentLog = { info: () => {}, warn: () => {}, error: () => {} };
 export const noMetrics = {
   produceAdmitted: () => {},
   produceRefused: () => {},
+  produceWaited: () => {},
   segmentSealed: () => {},
   segmentUploaded: () => {},
+  uploadThrottled: () => {},
   uploadFailed: () => {},
   segmentsCommitted: () => {},
+  segmentSettled: () => {},
+  watch: () => {},
 };
 
 /** An upload that the test lets succeed or fail, in the order it likes. */
@@ -23,9 +27,10 @@ export class ScriptedUpload {
   readonly job: SealJob;
   readonly bytes: Buffer;
   readonly result: SealResult;
-  readonly done: Promise<SealResult>;
+  readonly done: Promise<StoredSegment>;
   succeed: () => void = () => {};
   fail: () => void = () => {};
+  throttle: () => void = () => {};
 
   constructor(job: SealJob) {
     this.job = job;
@@ -33,8 +38,9 @@ export class ScriptedUpload {
     this.bytes = Buffer.concat(chunks);
     this.result = result;
     this.done = new Promise((resolve, reject) => {
-      this.succeed = () => resolve(result);
+      this.succeed = () => resolve({ ...result, sealMs: 0, putMs: 0 });
       this.fail = () => reject(new OperatingError('STORE_UNREACHABLE', 'scripted'));
+      this.throttle = () => reject(new OperatingError('STORE_THROTTLED', 'scripted'));
     });
   }
 }
@@ -47,6 +53,7 @@ export function scriptedPipeline(
     flushOverlapBytesMin?: number;
     flushGatherMsMax?: number;
     segmentBytes?: number;
+    uploadsMax?: number;
     commit?: (segments: readonly SegmentCommit[]) => Promise<readonly SegmentAnswer[]>;
   } = {},
 ) {
@@ -81,6 +88,7 @@ export function scriptedPipeline(
       uploads.push(upload);
       return upload.done;
     },
+    uploadsMax: options.uploadsMax ?? 100,
     segmentKey: (segmentId) => segmentId,
     writer: () => ({ nodeId: 7, incarnation: 1 }),
     databaseNowMs: () => 1_000,
@@ -118,6 +126,8 @@ export function send(
     corrupt?: boolean;
     value?: Buffer;
     logAppendTimeMs?: number;
+    flushMs?: number;
+    timeoutMs?: number;
   } = {},
 ): Sent {
   const { partition = 0, producerId = -1, sequence = 0, recordCount = 1 } = batch;
@@ -137,9 +147,13 @@ export function send(
     pipeline.append({
       target: { partitionId: partition, topicId: topicId(0), partitionIndex: partition },
       records,
+      memory: undefined,
       header: readBatchHeader(records, 0, emptyBatchHeader()),
       logAppendTimeMs: batch.logAppendTimeMs ?? -1,
       listener: { settled: resolve },
+      flushMs: batch.flushMs ?? -1,
+      timeoutMs: batch.timeoutMs ?? 30_000,
+      arrivedAtMs: systemClock.monotonicMs(),
     });
   });
   return { records, outcome };

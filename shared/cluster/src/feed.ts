@@ -21,6 +21,8 @@ export interface TopicSettings {
   /** message.timestamp.before.max.ms and message.timestamp.after.max.ms */
   readonly timestampBeforeMsMax: number;
   readonly timestampAfterMsMax: number;
+  /** kafscale.flush.ms: how long a batch may wait for others; −1: as long as the ingest node says. */
+  readonly flushMs: number;
 }
 
 /** Kafka's EpochEntry: an epoch ends where the next one begins. */

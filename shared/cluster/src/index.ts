@@ -1,3 +1,4 @@
+export type { BlockRead, BlockService, BlockUrgency, WantedExtent } from './blocks.js';
 export type {
   BatchAnswer,
   BatchCommit,
@@ -20,12 +21,22 @@ export type {
   TopicSettings,
   TopicState,
 } from './feed.js';
-export type { KafkaReply, KafkaRequest, KafkaService } from './kafka-service.js';
+export type { KafkaReply, KafkaRequest, KafkaService, RequestMemory } from './kafka-service.js';
 export type { ClusterView, NodeGrant, NodeInfo, NodeRegistration, NodeRole } from './nodes.js';
-export type { CoordinatorService, FetchService, IngestService } from './services.js';
+export type {
+  CoordinatorService,
+  FetchService,
+  IngestService,
+  RecentSegmentView,
+} from './services.js';
 export { ClusterMembership } from './membership/cluster-membership.js';
 export type { ClusterMembershipOptions } from './membership/cluster-membership.js';
-export { connectCoordinator, connectFetch, connectIngest } from './remote/connect.js';
+export {
+  connectBlocks,
+  connectCoordinator,
+  connectFetch,
+  connectIngest,
+} from './remote/connect.js';
 export type { LinkClass, RemoteOptions, RemoteService } from './remote/connect.js';
 export { serveCoordinator, serveFetch, serveIngest } from './remote/serve.js';
 export { servicePaths } from './remote/service-methods.js';

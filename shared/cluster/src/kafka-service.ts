@@ -20,15 +20,31 @@ export interface KafkaRequest {
    * copy what it keeps longer.
    */
   readonly body: Buffer;
+  /**
+   * The memory that `body` lies in, where that is known: the callee may hold it instead of copying
+   * what it keeps longer. Other threads can read it if it is shared. Absent behind an rpc link.
+   */
+  readonly memory?: RequestMemory;
+}
+
+/** Held by whoever looks at it; let go once for every time it was held. */
+export interface RequestMemory {
+  retain(): void;
+  release(): void;
 }
 
 /**
  * `response`: the response body as chunks, without the response header. The caller writes them out
- * and must not change them. `none`: the protocol has no answer here (acks=0). `close`: there is no
+ * and must not change them; when it has done so it calls `release`, once, and then does not look at
+ * them again. One that never calls it costs memory that could have been used again, nothing else. `none`: the protocol has no answer here (acks=0). `close`: there is no
  * Kafka error for what happened, or the outcome is unknown (P4): the front closes the connection.
  */
 export type KafkaReply =
-  | { readonly kind: 'response'; readonly chunks: readonly Uint8Array[] }
+  | {
+      readonly kind: 'response';
+      readonly chunks: readonly Uint8Array[];
+      readonly release?: () => void;
+    }
   | { readonly kind: 'none' }
   | { readonly kind: 'close'; readonly reason: string };
 

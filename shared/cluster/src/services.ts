@@ -14,6 +14,22 @@ export interface IngestService extends KafkaService {
    * The caller must not change them.
    */
   readRecentSegment(segmentId: string, position: number, length: number): Promise<Buffer | null>;
+  /**
+   * In the same process only: those bytes themselves. `onWanted` is called when their memory is to be
+   * used for something else, which waits until the view is released.
+   */
+  viewRecentSegment?(segmentId: string, onWanted: () => void): RecentSegmentView | null;
+}
+
+/** A segment in the memory of the node that wrote it. */
+export interface RecentSegmentView {
+  /**
+   * Views of that range of the object, in order, each of whole batches; null if the range does not
+   * begin and end with a batch. What the batches' CRCs do not cover (offset, epoch) may be written.
+   */
+  pieces(position: number, length: number): readonly Buffer[] | null;
+  /** Once. Nobody looks at the pieces any more. */
+  release(): void;
 }
 
 export type FetchService = KafkaService;

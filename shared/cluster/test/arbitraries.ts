@@ -99,6 +99,7 @@ export const topic: fc.Arbitrary<TopicState> = fc.record({
     timestampType: fc.constantFrom('CreateTime' as const, 'LogAppendTime' as const),
     timestampBeforeMsMax: fc.constantFrom(0, 3_600_000, Number.MAX_SAFE_INTEGER, 2 ** 63),
     timestampAfterMsMax: fc.constantFrom(0, 3_600_000, Number.MAX_SAFE_INTEGER, 2 ** 63),
+    flushMs: fc.integer({ min: -1, max: 60_000 }),
   }),
   partitions: fc.uniqueArray(
     fc.record(

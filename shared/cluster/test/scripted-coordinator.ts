@@ -23,6 +23,7 @@ const settings = {
   timestampType: 'CreateTime',
   timestampBeforeMsMax: Number.MAX_SAFE_INTEGER,
   timestampAfterMsMax: 3_600_000,
+  flushMs: -1,
 } as const;
 
 export function uuidOf(value: number): string {

@@ -260,6 +260,7 @@ export type {
 // Record batches v2
 export {
   batchBaseOffsetAt,
+  batchBytesBeforeCrc,
   batchCrcMatches,
   batchHeaderBytes,
   batchMagicAt,
@@ -342,4 +343,5 @@ export type {
 } from './index-objects/index-records.js';
 
 // Checksums
+export { firstCorruptBatch } from './checksum/check-batches.js';
 export { crc32cCombine } from './checksum/crc32c-combine.js';

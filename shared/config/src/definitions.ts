@@ -202,7 +202,7 @@ export const optionDefinitions: { readonly [Key in ConfigKey]: OptionDefinition<
     commands: ['standalone', 'ingest'],
   },
   flushIntervalMs: {
-    schema: integer({ min: 0, max: 60_000 }),
+    schema: integer({ min: 0, max: limits.flushIntervalMsMax }),
     defaultValue: (config) =>
       config.storeUrl.startsWith('s3:')
         ? limits.flushIntervalMsWithS3

@@ -26,7 +26,7 @@ export const limits = {
   requestBytesInFlightMax: 256 * MiB,
   responseBytesBufferedPerConnectionMax: 64 * MiB,
   frameCompletionMsMax: 30_000,
-  frameBuffersIdleBytesMax: 32 * MiB,
+  frameMemoryIdleBytesMax: 32 * MiB,
   socketReadBytes: 256 * KiB,
   responseDrainMsMax: 30_000, // a client that takes nothing of its responses for so long is dead
 
@@ -41,19 +41,27 @@ export const limits = {
   arenaChunkBytes: MiB + 64 * KiB, // a batch of message.max.bytes fits
   ingestBytesInFlightMax: 128 * MiB,
   uploadsInFlightMax: 16,
+  uploadsThrottledShare: 0.5, // of the uploads in flight that stay, each time that the store throttles
+  uploadWaitMsMax: 2 * 60_000, // delivery.timeout.ms of clients; less if the request says less
   sealJobsQueuedMax: 1024,
   idleChunkBytesMax: 32 * MiB,
   sealThreads: 2,
+  flushIntervalMsMax: 60_000, // of a node or a topic; well below commitAgeMsMax
   flushIntervalMsWithS3: 250,
   flushIntervalMsWithFiles: 0,
   flushInFlightMax: 4,
   flushOverlapBytesMin: MiB,
   flushGatherMsMax: 3,
+  flushReturnGapMsMax: 20, // between an answer and what its producers send next, and within that
+  flushReturnShareMin: 0.75, // of what was answered: when it has come back, no more is expected
+  flushReturnBytesMin: 256 * KiB, // an object of less waits out its flush interval
   commitAgeMsMax: 5 * 60_000,
   commitTimeoutMs: 30_000,
   commitBackoffMsMin: 20,
   commitBackoffMsMax: 1_000,
   commitSegmentsPerTransactionMax: 32,
+  produceThrottleMsMax: 1_000, // quota.window.size.seconds: what clients are told to wait at most
+  produceDrainWindowMs: 2_000, // over which the rate is measured that this is reckoned with
   lostSequencesMax: 10_000,
   producerBatchesKept: 5, // ProducerStateEntry.NUM_BATCHES_TO_RETAIN
   recentSegmentsBytesMax: 64 * MiB,
@@ -86,7 +94,22 @@ export const limits = {
   loadWaitMsMax: 15_000, // below the 30 s that clients wait for a response
   badExtentsMax: 10_000,
   badExtentRetryMs: 10_000,
+  hedgedReadsShareMax: 0.05, // of the reads of a remote store
+  hedgedReadsBurstMax: 8,
+  hedgeSamplesMax: 512, // reads of one size that their p99 is of
+  hedgeSamplesMin: 64,
+  blockMemoryIdleBytesMax: 32 * MiB, // of evicted blocks, for the next reads
   listOffsetsReadsInFlightMax: 4, // each may decompress a batch
+  fetchSessionsMax: 1_000, // max.incremental.fetch.session.cache.slots
+  fetchSessionPartitionsMax: 200_000, // over all sessions, about 40 MB; Kafka has no bound
+  fetchSessionEvictionMs: 2 * 60_000, // MIN_INCREMENTAL_FETCH_SESSION_EVICTION_MS
+  ownedBlockBytes: 8 * MiB, // of a segment: one fetch node loads the extents that begin in them
+  ownedExtentBytesMax: 16 * MiB, // larger ones are loaded by whoever wants them
+  ownerReadTimeoutMs: 2_000,
+  ownerPauseMs: 5_000, // how long an owner that failed is not asked
+  ownerReadBytesInFlightMax: 64 * MiB, // asked of other fetch nodes
+  peerReadBytesInFlightMax: 64 * MiB, // being loaded for other fetch nodes
+  borrowedBlocksBytesMax: 32 * MiB, // kept of what others own, beside the block cache
 
   // Segment compaction
   compactionBytesMax: 64 * MiB, // of one merged segment
@@ -124,6 +147,7 @@ export const limits = {
   storeOpenDirectoriesMax: 512,
   storeOpenFilesMax: 256,
   storeTempFileAgeMs: 15 * 60_000,
+  storeDirectWriteBytes: 4 * MiB, // per thread that writes past the page cache
 
   // Metadata store
   metadataSessionsMax: 10,
@@ -153,7 +177,7 @@ export const limits = {
   rpcShortCallMsMax: 10_000, // registry, lookups, read index
   httpBodyBytesMax: 1 * MiB,
   feedBarrierMsMax: 10_000,
-  nodeHeartbeatMs: 2_000,
+  nodeHeartbeatMs: 3_000, // with the lease: less than a query per second of an idle process
   nodeDeadAfterMs: 10_000,
   leaseDurationMs: 10_000,
   leaseRenewMs: 3_000,
@@ -217,6 +241,7 @@ export const limits = {
   orphanGraceMs: 60 * 60_000, // ≥ commitAgeMsMax + commitTimeoutMs + clockSkewMsMax
   orphanSweepIntervalMs: 24 * 60 * 60_000,
   orphanSweepPauseMs: 500, // between the 256 parts of a sweep, and between its thousands of objects
+  orphanSweepPartsPerStep: 16, // between two writes of how far it has come
 
   // Cold index ranges
   coldExtentsMin: 1_024, // index rows of a partition that stay in the metadata store

@@ -27,6 +27,7 @@ interface ViewRow {
   readonly cluster_id: string;
   readonly incarnation: number;
   readonly now_ms: number;
+  readonly nodes: readonly NodeRow[];
 }
 
 /**
@@ -62,21 +63,28 @@ export class NodeRegistry {
     });
   }
 
+  /** One statement: it is most of what an idle process asks of the database. */
   async heartbeat(nodeId: number, instanceId: string): Promise<ClusterView> {
     const mayDeclare = this.#silence.mayDeclareDead();
-    const view = await this.#database.transaction(async ({ sql }) => {
-      // execute(): a query that nobody awaits yet would be sent after those of readView().
-      const beats = sql`
-        UPDATE nodes SET heartbeat_at = clock_timestamp()
-        WHERE node_id = ${nodeId} AND instance_id = ${instanceId} AND state = 'live'
-        RETURNING node_id`.execute();
-      const deaths = mayDeclare ? declareSilentDead(sql, this.#nodeDeadAfterMs).execute() : null;
-      const [beat, , seen] = await Promise.all([beats, deaths, readView(sql)]);
-      if (beat.length === 0) {
-        throw new OperatingError('NODE_FENCED', `node ${nodeId} was declared dead, or has left`);
-      }
-      return seen;
-    });
+    const [row] = await this.#database.write(
+      (sql) => sql<(ViewRow & { has_beaten: boolean; has_silent: boolean })[]>`
+        WITH beat AS (
+          UPDATE nodes SET heartbeat_at = clock_timestamp()
+          WHERE node_id = ${nodeId} AND instance_id = ${instanceId} AND state = 'live'
+          RETURNING node_id
+        )
+        SELECT ${viewColumns(sql)},
+          EXISTS (SELECT FROM beat) AS has_beaten,
+          EXISTS (
+            SELECT FROM nodes WHERE node_id <> ${nodeId} AND ${isSilent(sql, this.#nodeDeadAfterMs)}
+          ) AS has_silent
+        FROM cluster`,
+    );
+    invariant(row !== undefined, 'there is a cluster row');
+    if (!row.has_beaten) {
+      throw new OperatingError('NODE_FENCED', `node ${nodeId} was declared dead, or has left`);
+    }
+    const view = mayDeclare && row.has_silent ? await this.#declareSilentDead() : viewOf(row);
     this.#silence.onHeartbeat();
     return view;
   }
@@ -91,6 +99,18 @@ export class NodeRegistry {
 
   async view(): Promise<ClusterView> {
     return this.#database.read(readView);
+  }
+
+  /** A statement of its own, and rarely: its locks wait for the commits of the dead. */
+  async #declareSilentDead(): Promise<ClusterView> {
+    return this.#database.transaction(async ({ sql }) => {
+      await sql`
+        UPDATE nodes SET state = 'dead'
+        WHERE node_id IN (
+          SELECT node_id FROM nodes WHERE ${isSilent(sql, this.#nodeDeadAfterMs)}
+          ORDER BY node_id FOR UPDATE)`;
+      return readView(sql);
+    });
   }
 
   async #leaveLive(
@@ -145,34 +165,35 @@ async function brokerIdOf(
   return row.broker_id;
 }
 
-function declareSilentDead(sql: Sql, nodeDeadAfterMs: number) {
+/** Of a row of `nodes`: it counts as alive, and has not been heard of for too long. */
+function isSilent(sql: Sql, nodeDeadAfterMs: number) {
+  return sql`state = 'live'
+    AND heartbeat_at < clock_timestamp() - ${nodeDeadAfterMs}::float8 * interval '1 millisecond'`;
+}
+
+/** The columns of a ViewRow, for a statement FROM cluster. */
+function viewColumns(sql: Sql) {
   return sql`
-    UPDATE nodes SET state = 'dead'
-    WHERE node_id IN (
-      SELECT node_id FROM nodes
-      WHERE state = 'live'
-        AND heartbeat_at < clock_timestamp() - ${nodeDeadAfterMs}::float8 * interval '1 millisecond'
-      ORDER BY node_id FOR UPDATE)`;
+    cluster_id, incarnation,
+    (extract(epoch FROM clock_timestamp()) * 1000)::float8 AS now_ms,
+    (SELECT coalesce(json_agg(live ORDER BY live.node_id), '[]') FROM (
+       SELECT node_id, instance_id, array_to_json(roles) AS roles, zone, internal_url,
+              advertised_host, advertised_port, broker_id
+       FROM nodes WHERE state = 'live') live) AS nodes`;
 }
 
 async function readView(sql: Sql): Promise<ClusterView> {
-  const [cluster, nodes] = await Promise.all([
-    sql<ViewRow[]>`
-      SELECT cluster_id, incarnation,
-        (extract(epoch FROM clock_timestamp()) * 1000)::float8 AS now_ms
-      FROM cluster`,
-    sql<NodeRow[]>`
-      SELECT node_id, instance_id, array_to_json(roles) AS roles, zone, internal_url,
-             advertised_host, advertised_port, broker_id
-      FROM nodes WHERE state = 'live' ORDER BY node_id`,
-  ]);
-  const [row] = cluster;
+  const [row] = await sql<ViewRow[]>`SELECT ${viewColumns(sql)} FROM cluster`;
   invariant(row !== undefined, 'there is a cluster row');
+  return viewOf(row);
+}
+
+function viewOf(row: ViewRow): ClusterView {
   return {
     clusterId: row.cluster_id,
     incarnation: row.incarnation,
     databaseTimeMs: row.now_ms,
-    nodes: nodes.map(nodeOf),
+    nodes: row.nodes.map(nodeOf),
   };
 }
 

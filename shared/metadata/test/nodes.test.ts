@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 
 import type { NodeGrant } from '@kafscale/cluster';
 
@@ -71,6 +71,17 @@ describe('a heartbeat', () => {
     await store.deregisterNode(nodeId, node.instanceId);
     await expect(store.heartbeatNode(nodeId, node.instanceId)).rejects.toMatchObject(fenced);
     expect((await store.clusterView()).nodes).toEqual([]);
+  });
+
+  it('is one statement', async () => {
+    const store = await databases.openStore();
+    const node = registration(['ingest']);
+    const { nodeId } = await store.registerNode(node);
+    const calls = (['write', 'read', 'transaction'] as const).map((way) =>
+      vi.spyOn(store.database, way),
+    );
+    await store.heartbeatNode(nodeId, node.instanceId);
+    expect(calls.map(({ mock }) => mock.calls.length)).toEqual([1, 0, 0]);
   });
 
   it('of one node declares the silent ones dead, when the registry has listened long enough', async () => {

@@ -8,9 +8,19 @@ export interface ObjectInfo {
   readonly lastModifiedMs: number;
 }
 
+export interface ReadOptions {
+  /** Where the bytes go: as long as the read, and the store's until the promise settles. */
+  readonly into?: Buffer | undefined;
+  /** Nobody waits for the read any more. A store whose reads can not be stopped ignores it. */
+  readonly signal?: AbortSignal | undefined;
+}
+
 export interface ObjectStore {
   /** For people: `file:///…` or `s3://bucket/prefix`. */
   readonly url: string;
+
+  /** Objects whose size is a multiple of this are stored at the least cost; 1: any size is. */
+  readonly sizeMultiple: number;
 
   /** Fails with STORE_UNREACHABLE (or a more exact code) when the store can't be used. */
   check(): Promise<void>;
@@ -23,7 +33,7 @@ export interface ObjectStore {
   put(key: string, chunks: readonly Uint8Array[], crc32c: number): Promise<void>;
 
   /** Exactly `length` bytes from `position`. OBJECT_NOT_FOUND; RANGE_NOT_SATISFIABLE if short. */
-  read(key: string, position: number, length: number): Promise<Buffer>;
+  read(key: string, position: number, length: number, options?: ReadOptions): Promise<Buffer>;
 
   /** The last `length` bytes, or the whole object if it is shorter, and the object's size. */
   readTail(key: string, length: number): Promise<{ bytes: Buffer; sizeBytes: number }>;

@@ -1,8 +1,11 @@
+import { fstatSync, readFileSync } from 'node:fs';
+import { randomBytes } from 'node:crypto';
 import { mkdtemp, readdir, readFile, rm, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { limits } from '@kafscale/core';
 import { type ObjectStore, openObjectStore } from '@kafscale/storage';
 import { fileStoreError } from '../src/files/file-errors.js';
 import { OpenFileCache } from '../src/files/open-file-cache.js';
@@ -21,6 +24,26 @@ describe.each([
   afterEach(async () => {
     await store.close();
     await rm(directory, { recursive: true, force: true });
+  });
+
+  it('stores objects of every size around its size multiple and its memory', async () => {
+    const { sizeMultiple } = store;
+    const memory = limits.storeDirectWriteBytes;
+    const sizes = [
+      1,
+      sizeMultiple,
+      memory - sizeMultiple,
+      memory,
+      memory + sizeMultiple,
+      2 * memory,
+    ];
+    for (const [index, size] of [...sizes, memory + 1].entries()) {
+      const bytes = randomBytes(size);
+      const cut = Math.floor(size / 3);
+      const chunks = [bytes.subarray(0, cut), Buffer.alloc(0), bytes.subarray(cut)];
+      await store.put(`sizes/${index}`, chunks, 0);
+      expect(bytes.equals(await readFile(join(directory, `sizes/${index}`)))).toBe(true);
+    }
   });
 
   it('leaves nothing behind but the object', async () => {
@@ -107,10 +130,10 @@ describe('open files', () => {
     const paths = ['a', 'b', 'c'].map((name) => join(directory, name));
     for (const path of paths) await writeFile(path, path);
     const cache = new OpenFileCache(1);
-    const texts = await cache.use(paths[0]!, async (handle) => {
+    const texts = await cache.use(paths[0]!, async (descriptor) => {
       // Two others push the first out while it is in use.
-      for (const path of paths.slice(1)) await cache.use(path, (other) => other.stat());
-      return [await handle.readFile('utf8')];
+      for (const path of paths.slice(1)) await cache.use(path, async (other) => fstatSync(other));
+      return [readFileSync(descriptor, 'utf8')];
     });
     expect(texts).toEqual([paths[0]]);
     cache.close();

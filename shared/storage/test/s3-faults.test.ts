@@ -6,7 +6,7 @@ import { FaultProxy } from './fault-proxy.js';
 import { hasS3, s3Endpoint, s3Options, s3Title, s3Url } from './s3-settings.js';
 
 describe.skipIf(!hasS3)(s3Title('S3 behind a failing network'), () => {
-  const proxy = new FaultProxy(s3Endpoint());
+  const proxy = new FaultProxy(hasS3 ? s3Endpoint() : 'http://127.0.0.1');
   const url = s3Url();
   const content = Buffer.from('the content of an object');
   const crc = crc32c(content);
@@ -110,6 +110,26 @@ describe.skipIf(!hasS3)(s3Title('S3 behind a failing network'), () => {
       await store.put(key, [content], crc);
       expect(proxy.requests).toEqual(['PUT', 'PUT', 'PUT', 'PUT', 'PUT']);
     }));
+
+  it('leaves it to a caller that repeats puts to do so, and takes those for one put', async () => {
+    const store = openObjectStore(url, { ...s3Options(endpoint), callerRepeatsPuts: true });
+    const put = (): Promise<void> => store.put('repeated', [content], crc);
+    proxy.next({ ...slowDown, method: 'PUT' });
+    await expect(put()).rejects.toMatchObject({ code: 'STORE_THROTTLED', retriable: true });
+    expect(proxy.requests).toEqual(['PUT']);
+    proxy.next({ kind: 'cutAnswer', method: 'PUT' }, slowDown);
+    await expect(put()).rejects.toMatchObject({ code: 'STORE_THROTTLED' });
+    proxy.next();
+    await put();
+    expect(proxy.requests).toEqual(['PUT', 'HEAD']);
+    // Other bytes under the key are another put, and other failures are repeated here.
+    const other = Buffer.from('the content of the object');
+    proxy.next({ kind: 'cutRequest' });
+    const refused = { code: 'OBJECT_EXISTS', outcome: 'failed' };
+    await expect(store.put('repeated', [other], crc32c(other))).rejects.toMatchObject(refused);
+    expect(proxy.requests).toEqual(['PUT', 'PUT', 'HEAD']);
+    await store.close();
+  });
 
   it('gives up on a throttling store', () =>
     withStore(async (store, key) => {

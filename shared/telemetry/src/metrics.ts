@@ -20,6 +20,8 @@ export interface HistogramDefinition<Label extends string> extends MetricDefinit
 export interface GaugeDefinition<Label extends string> extends MetricDefinition<Label> {
   /** Asked at each scrape, so that nothing has to be kept up to date in between. */
   readonly read?: () => number;
+  /** The same for a gauge with a label: the values to be shown, by the label's. */
+  readonly readEach?: () => Iterable<readonly [label: string, value: number]>;
 }
 
 const prefix = 'kafscale_';
@@ -51,9 +53,15 @@ export class Metrics {
   }
 
   gauge<Label extends string = never>(definition: GaugeDefinition<Label>): Gauge<Label> {
-    const { read } = definition;
+    const { labels = [], read, readEach } = definition;
+    invariant(readEach === undefined || labels.length === 1, 'values by one label have one label');
     return new Gauge<Label>({
       ...this.#configure(definition),
+      ...(readEach && {
+        collect(this: Gauge<Label>): void {
+          for (const [label, value] of readEach()) this.labels(label).set(value);
+        },
+      }),
       ...(read && {
         collect(this: Gauge<Label>): void {
           this.set(read());

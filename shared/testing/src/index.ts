@@ -1,4 +1,4 @@
 export { startTestPostgres } from './test-postgres.js';
 export type { TestPostgres, TestPostgresOptions } from './test-postgres.js';
 export { findS3Server, freePort, startS3Server } from './s3-server.js';
-export type { S3Server } from './s3-server.js';
+export type { S3Server, S3ServerOptions } from './s3-server.js';

@@ -40,8 +40,13 @@ export function findS3Server(): string | undefined {
     .find((path) => existsSync(path));
 }
 
+export interface S3ServerOptions {
+  /** Where its data folder is made; the system's folder for temporary files if not named. */
+  readonly parentDirectory?: string;
+}
+
 /** Starts a server on a free port of loopback, with one bucket. S3_SERVER_MISSING, S3_SERVER_FAILED. */
-export async function startS3Server(): Promise<S3Server> {
+export async function startS3Server(options: S3ServerOptions = {}): Promise<S3Server> {
   const binary = findS3Server();
   if (binary === undefined) {
     throw new OperatingError(
@@ -49,7 +54,7 @@ export async function startS3Server(): Promise<S3Server> {
       'no versitygw: go install github.com/versity/versitygw/cmd/versitygw@v1.8.0, or set KAFSCALE_TEST_VERSITYGW',
     );
   }
-  const directory = await mkdtemp(join(tmpdir(), 'kafscale-s3-'));
+  const directory = await mkdtemp(join(options.parentDirectory ?? tmpdir(), 'kafscale-s3-'));
   const bucket = 'kafscale-test';
   const bucketDirectory = join(directory, bucket);
   await mkdir(bucketDirectory);

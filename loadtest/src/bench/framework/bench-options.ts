@@ -14,7 +14,12 @@ export interface BenchOptions {
   /** Where a CPU profile of our server goes. */
   readonly profileDir: string | undefined;
   readonly jsonFile: string;
+  /** Those of the benchmark's own flags that were given, without `--`. */
+  readonly flags: ReadonlySet<string>;
 }
+
+/** Flags of one benchmark, without `--`, and what they do. */
+export type BenchFlags = Readonly<Record<string, string>>;
 
 /** Figures and data of benchmarks, on the disk of the checkout. */
 export const benchRoot = join(repositoryRoot, '.cache/bench');
@@ -31,8 +36,10 @@ const usage = `
 export function readBenchOptions(
   name: string,
   runs: { quick: number; full: number },
+  flags: BenchFlags = {},
 ): BenchOptions {
-  const { values } = parseOptions(name);
+  const values = parseOptions(name, flags);
+  const given = Object.keys(flags).filter((flag) => Reflect.get(values, flag) === true);
   const runCount = Number(values.runs ?? (values.quick ? runs.quick : runs.full));
   if (!Number.isInteger(runCount) || runCount < 1) {
     throw new OperatingError('BENCH_USAGE', '--runs takes a number of 1 or more');
@@ -43,7 +50,8 @@ export function readBenchOptions(
     loadFilter: values.load,
     only: serverName(values.only),
     profileDir: values.profile,
-    jsonFile: values.json ?? join(benchRoot, `${name}.json`),
+    jsonFile: values.json ?? join(benchRoot, `${[name, ...given].join('-')}.json`),
+    flags: new Set(given),
   };
 }
 
@@ -52,10 +60,13 @@ function serverName(text: string | undefined): BenchOptions['only'] {
   throw new OperatingError('BENCH_USAGE', '--only takes ours or peer');
 }
 
-function parseOptions(name: string) {
+function parseOptions(name: string, flags: BenchFlags) {
+  const own: Record<string, { type: 'boolean' }> = {};
+  for (const flag of Object.keys(flags)) own[flag] = { type: 'boolean' };
   try {
-    return parseArgs({
+    const { values } = parseArgs({
       options: {
+        ...own,
         quick: { type: 'boolean', default: false },
         runs: { type: 'string' },
         load: { type: 'string', default: '' },
@@ -64,9 +75,12 @@ function parseOptions(name: string) {
         json: { type: 'string' },
       },
     });
+    return values;
   } catch (error) {
-    throw new OperatingError('BENCH_USAGE', `npm run bench:${name} -- [options]\n${usage}`, {
-      cause: error,
-    });
+    const ownUsage = Object.entries(flags).map(
+      ([flag, help]) => `  ${`--${flag}`.padEnd(17)}${help}\n`,
+    );
+    const message = `npm run bench:${name} -- [options]\n${usage}${ownUsage.join('')}`;
+    throw new OperatingError('BENCH_USAGE', message, { cause: error });
   }
 }

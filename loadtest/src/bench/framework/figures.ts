@@ -14,6 +14,8 @@ export interface ContenderFigures {
   readonly clientCpuSecondsPerGigabyte: Spread;
   /** CPU time of the client over its lifetime. */
   readonly clientCores: Spread;
+  /** Of the object store beside it; 0 when there is none. */
+  readonly storeCpuSecondsPerGigabyte: Spread;
 }
 
 export interface Ratios {
@@ -34,6 +36,7 @@ export function figuresOf({ contender, runs }: ContenderRuns): ContenderFigures 
     postgresPeakResidentMegabytes: most((run) => run.server.postgresPeakResidentBytes / 1e6),
     clientCpuSecondsPerGigabyte: spread((run) => perGigabyte(run, run.client.cpuSeconds)),
     clientCores: spread((run) => run.client.cpuSeconds / run.client.wallSeconds),
+    storeCpuSecondsPerGigabyte: spread((run) => perGigabyte(run, run.server.storeCpuSeconds)),
   };
 }
 

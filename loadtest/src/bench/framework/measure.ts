@@ -49,7 +49,7 @@ export async function measure(
   const run: RunId = { id: `${load.name}-${runCount}`, isWarmUp };
   await load.prepare(server, run);
   await runProgram({ label: 'sync', command: 'sync', arguments: [], timeoutMs: 120_000 });
-  const meter = new ServerMeter(server.rootPids);
+  const meter = new ServerMeter(server);
   const clientCpuBefore = endedChildrenCpuSeconds();
   const startMs = systemClock.monotonicMs();
   let result: LoadResult;
@@ -74,6 +74,8 @@ export interface Contender {
   readonly name: string;
   readonly server: BenchServer;
   readonly load: Load;
+  /** Whose promises the floors are. */
+  readonly isOurs?: boolean;
 }
 
 export interface ContenderRuns {

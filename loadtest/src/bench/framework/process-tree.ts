@@ -47,6 +47,11 @@ export function peakResidentBytes(pid: number): number {
   return kilobytesField(`/proc/${pid}/status`, 'VmHWM') * 1024;
 }
 
+/** What a process has resident now. */
+export function residentBytes(pid: number): number {
+  return kilobytesField(`/proc/${pid}/status`, 'VmRSS') * 1024;
+}
+
 /** Its share of the memory it uses: what n processes share counts 1/n for each. */
 export function proportionalResidentBytes(pid: number): number {
   return kilobytesField(`/proc/${pid}/smaps_rollup`, 'Pss') * 1024;

@@ -18,19 +18,31 @@ export interface ServerUsage {
    * share (Pss): the sum of their VmHWM would count the shared buffers once per process.
    */
   readonly postgresPeakResidentBytes: number;
+  /** Of the object store beside it, which is in none of the other figures. */
+  readonly storeCpuSeconds: number;
+}
+
+/** Process ids of a server, and of the object store beside it. */
+export interface MeteredServer {
+  readonly rootPids: readonly number[];
+  readonly storePids?: readonly number[];
 }
 
 const samplePeriodMs = 500;
 
-/** Measures a tree of server processes from its creation to `stop`. */
+/** Measures the trees of a server's processes from its creation to `stop`. */
 export class ServerMeter {
   readonly #rootPids: readonly number[];
+  readonly #storePids: readonly number[];
   readonly #before: CpuSeconds;
+  readonly #storeCpuSecondsBefore: number;
   readonly #timer: NodeJS.Timeout;
   #postgresPeakBytes = 0;
 
-  constructor(rootPids: readonly number[]) {
+  constructor({ rootPids, storePids = [] }: MeteredServer) {
     this.#rootPids = rootPids;
+    this.#storePids = storePids;
+    this.#storeCpuSecondsBefore = cpuSeconds(processTree(storePids)).all;
     const tree = processTree(rootPids);
     for (const { pid } of tree) resetPeak(pid);
     this.#before = cpuSeconds(tree);
@@ -50,6 +62,7 @@ export class ServerMeter {
         .filter((each) => !isPostgres(each))
         .reduce((sum, { pid }) => sum + peakResidentBytes(pid), 0),
       postgresPeakResidentBytes: this.#postgresPeakBytes,
+      storeCpuSeconds: cpuSeconds(processTree(this.#storePids)).all - this.#storeCpuSecondsBefore,
     };
   }
 

@@ -9,8 +9,12 @@ export async function createTopic(server: BenchServer, topic: TopicToCreate): Pr
   await withAdmin(server, (admin) => admin.createTopic(topic));
 }
 
-export async function endOffsetsOf(server: BenchServer, topic: string): Promise<number[]> {
-  return await withAdmin(server, (admin) => admin.endOffsets(topic, benchPartitions));
+export async function endOffsetsOf(
+  server: BenchServer,
+  topic: string,
+  partitions = benchPartitions,
+): Promise<number[]> {
+  return await withAdmin(server, (admin) => admin.endOffsets(topic, partitions));
 }
 
 /** No figure may stand for records that were not stored, or that were stored twice. */
@@ -18,8 +22,9 @@ export async function verifyStored(
   server: BenchServer,
   topic: string,
   records: number,
+  partitions = benchPartitions,
 ): Promise<void> {
-  const endOffsets = await endOffsetsOf(server, topic);
+  const endOffsets = await endOffsetsOf(server, topic, partitions);
   const stored = endOffsets.reduce((sum, each) => sum + each, 0);
   if (stored !== records) {
     const message = `${server.name} acknowledged ${records} records of ${topic} and has ${stored}`;

@@ -18,6 +18,9 @@ export interface CompactionOwnership {
   announceSwap(lease: Lease, ranges: readonly OffsetRange[]): void;
 }
 
+/** Without commits the index is looked at once in this part of the grace. */
+const quietLookShare = 1 / 4;
+
 export interface CompactorOptions {
   readonly store: CompactionStore;
   readonly ownership: CompactionOwnership;
@@ -47,6 +50,8 @@ export class Compactor {
   #running: Promise<void> | null = null;
   /** Commits until then may have left something that is not older than the grace yet. */
   #activeUntilMs = 0;
+  /** Something was committed since the last plan began. */
+  #isWoken = false;
   #failuresInARow = 0;
   #freshInARow = 0;
 
@@ -63,6 +68,7 @@ export class Compactor {
   /** Something was committed, or the shard is owned: there is, or will be, something to look at. */
   wake(): void {
     if (this.#stop.signal.aborted) return;
+    this.#isWoken = true;
     const { graceMs, intervalMs } = this.#limits;
     this.#activeUntilMs = this.#options.clock.monotonicMs() + graceMs + 2 * intervalMs;
     this.#running ??= this.#run().finally(() => {
@@ -86,6 +92,7 @@ export class Compactor {
       const isOwner = lease !== null && ownership.holds();
       // A plan leaves out what is under way, so finding nothing then does not mean the end.
       const isComplete = this.#underWay.size === 0;
+      this.#isWoken = false;
       const plan = isOwner ? await this.#plan(lease) : null;
       if (signal.aborted) return;
       if (plan !== null && lease !== null) this.#start(lease, plan);
@@ -203,12 +210,24 @@ export class Compactor {
     this.#options.log.warn({ code, outcome, reason: describeError(error) }, message);
   }
 
-  /** Until a merge is done or the next look is due. */
+  /**
+   * Until a merge is done or the next look is due: soon while there are commits; a few times more
+   * while the last of them grow older than the grace.
+   */
   async #rest(): Promise<void> {
+    const { graceMs, intervalMs } = this.#limits;
+    const { clock } = this.#options;
     const pause = new AbortController();
     const signal = AbortSignal.any([this.#stop.signal, pause.signal]);
-    await Promise.race([sleep(this.#limits.intervalMs, signal), ...this.#underWay.keys()]);
+    const untilMs = clock.monotonicMs() + Math.max(intervalMs, graceMs * quietLookShare);
+    do {
+      await Promise.race([sleep(intervalMs, signal), ...this.#underWay.keys()]);
+    } while (this.#isQuiet && clock.monotonicMs() < untilMs && !signal.aborted);
     pause.abort();
+  }
+
+  get #isQuiet(): boolean {
+    return !this.#isWoken && this.#underWay.size === 0 && this.#failuresInARow === 0;
   }
 
   async #oneDone(): Promise<void> {

@@ -36,7 +36,7 @@ invariant(
 /**
  * Deletes objects that were uploaded and never committed. Once a day it lists the bucket, in 256
  * parts with pauses, and asks the index about all objects that are old enough. How far it has come is
- * in the database: a restart goes on, and does not begin anew.
+ * in the database, to a few parts: a restart goes on, and does not begin anew.
  *
  * A segment in a cold range has no row. What keeps it is the watermark: only segments that were born
  * before it lose their row, and only what was born since is deleted here, by a watermark that is read in
@@ -52,7 +52,7 @@ export class OrphanSweep {
   #leaseEpoch = -1;
   #dueMs = -Infinity;
   #kept = noneKept();
-  /** In this part. */
+  /** In this step. */
   #hasFailed = false;
 
   constructor(options: OrphanSweepOptions) {
@@ -76,16 +76,38 @@ export class OrphanSweep {
       const state = await this.#store.loadOrphanSweep();
       this.#dueMs = clock.monotonicMs() + state.dueInMs;
       if (state.dueInMs > 0) return;
-      await this.#sweepPart(state, signal);
-      await sleep(this.#pauseMs, signal);
+      await this.#sweepSome(state, signal);
     }
   }
 
-  async #sweepPart(state: OrphanSweepState, signal: AbortSignal): Promise<void> {
-    const { clock, metrics, objectStore, owner } = this.#options;
-    const { nextPart } = state;
-    if (nextPart === 0) this.#kept = noneKept();
+  /** Ends where its progress is written down. */
+  async #sweepSome(state: OrphanSweepState, signal: AbortSignal): Promise<void> {
+    const { clock, metrics, owner } = this.#options;
+    const partsMax = limits.orphanSweepPartsPerStep;
     this.#hasFailed = false;
+    const end = Math.min(state.nextPart + partsMax, orphanSweepParts);
+    for (let part = state.nextPart; part < end; part += 1) {
+      if (part === 0) this.#kept = noneKept();
+      await this.#sweepPart(part, state, signal);
+      await sleep(this.#pauseMs, signal);
+      if (signal.aborted || !owner.holds()) return;
+    }
+    const { lease } = owner;
+    if (lease === null) return;
+    await this.#store.advanceOrphanSweep(lease, {
+      fromPart: state.nextPart,
+      donePart: end - 1,
+      intervalMs: this.#intervalMs,
+      begunMs: state.databaseTimeMs,
+      graceMs: this.#graceMs,
+      hasFailed: this.#hasFailed,
+    });
+    metrics.orphansKept(this.#kept);
+    if (end === orphanSweepParts) metrics.sweepCompleted(clock.wallMs());
+  }
+
+  async #sweepPart(part: number, state: OrphanSweepState, signal: AbortSignal): Promise<void> {
+    const { objectStore } = this.#options;
     // Its birth, which decides, is not much later.
     const judgedFromMs = state.watermarkMs - clockSkewMsMax;
     const bounds: OrphanBounds = {
@@ -93,7 +115,7 @@ export class OrphanSweep {
       incarnation: state.incarnation,
       nodeIdMax: state.nodeIdMax,
     };
-    const prefix = `${segmentsPrefix}${nextPart.toString(16).padStart(2, '0')}/`;
+    const prefix = `${segmentsPrefix}${part.toString(16).padStart(2, '0')}/`;
     let some: ListedSegment[] = [];
     for await (const { key, lastModifiedMs, sizeBytes } of objectStore.list(prefix)) {
       if (signal.aborted) return;
@@ -108,17 +130,6 @@ export class OrphanSweep {
       await sleep(this.#pauseMs, signal);
     }
     if (some.length > 0) await this.#judgeSome(some, bounds);
-    const { lease } = owner;
-    if (signal.aborted || lease === null) return;
-    await this.#store.advanceOrphanSweep(lease, {
-      donePart: nextPart,
-      intervalMs: this.#intervalMs,
-      begunMs: state.databaseTimeMs,
-      graceMs: this.#graceMs,
-      hasFailed: this.#hasFailed,
-    });
-    metrics.orphansKept(this.#kept);
-    if (nextPart === orphanSweepParts - 1) metrics.sweepCompleted(clock.wallMs());
   }
 
   /** One query for all of them; only those that it does not know are opened. */

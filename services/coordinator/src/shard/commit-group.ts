@@ -8,8 +8,8 @@ interface CommitCall {
 }
 
 /**
- * Commit calls that wait for the next transaction. Calls of one ingest node come one after another,
- * so there are at most as many as nodes.
+ * Commit calls that wait for the next transaction. Calls of one latency lane of an ingest node come
+ * one after another, so there are at most three per node.
  */
 export class CommitGroup {
   readonly #waiting: CommitCall[] = [];

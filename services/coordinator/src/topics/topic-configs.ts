@@ -36,6 +36,15 @@ export const topicConfigs: readonly TopicConfig[] = [
     judge: oneOf(['producer']),
   },
   {
+    name: 'kafscale.flush.ms',
+    type: configTypes.int,
+    defaultValue: '-1',
+    documentation:
+      'How long a record batch may wait for others before it is written, in milliseconds; ' +
+      '0: as short as can be; -1: the flush interval of the ingest node.',
+    judge: integerBetween(-1n, BigInt(limits.flushIntervalMsMax)),
+  },
+  {
     name: 'max.message.bytes',
     type: configTypes.int,
     defaultValue: String(limits.messageBytesMax),
@@ -105,6 +114,7 @@ export function topicSettings(configs: ReadonlyMap<string, string>): TopicSettin
       value('message.timestamp.type') === 'LogAppendTime' ? 'LogAppendTime' : 'CreateTime',
     timestampBeforeMsMax: Number(value('message.timestamp.before.max.ms')),
     timestampAfterMsMax: Number(value('message.timestamp.after.max.ms')),
+    flushMs: Number(value('kafscale.flush.ms')),
   };
 }
 

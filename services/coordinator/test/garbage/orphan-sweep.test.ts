@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { segmentKey } from '@kafscale/codec';
-import { OperatingError } from '@kafscale/core';
+import { limits, OperatingError } from '@kafscale/core';
 import type { S3Server } from '@kafscale/testing';
 import { findS3Server, startS3Server } from '@kafscale/testing';
 import { crc32c } from '@node-rs/crc32';
@@ -155,6 +155,18 @@ describe('a sweep', () => {
     expect(next.garbageMetrics.sweeps).toBe(0);
   });
 
+  it('of a bucket without old objects costs a few queries, not two per part', async () => {
+    const { w } = await world();
+    const calls = [
+      vi.spyOn(w.process.store.database, 'transaction'),
+      vi.spyOn(w.process.store.database, 'read'),
+    ];
+    await w.sweepAll();
+    expect(w.garbageMetrics.sweeps).toBe(1);
+    const steps = 256 / limits.orphanSweepPartsPerStep;
+    expect(calls.map(({ mock }) => mock.calls.length)).toEqual([steps, steps + 1]);
+  });
+
   it('goes on where a process that died has left it', async () => {
     const { w, id } = await world();
     const orphans = await Promise.all(
@@ -168,7 +180,7 @@ describe('a sweep', () => {
     let deletes = 0;
     w.sabotage.afterDelete = () => {
       deletes += 1;
-      if (deletes === 5) throw new OperatingError('KILLED', 'the process is gone');
+      if (deletes === 20) throw new OperatingError('KILLED', 'the process is gone');
     };
     await expect(w.sweepAll()).rejects.toMatchObject({ code: 'KILLED' });
     const left = await w.objects();

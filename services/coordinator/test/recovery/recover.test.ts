@@ -54,6 +54,7 @@ describe.each([
       const world = await RecoveryWorld.start(await database(), objects);
       const { partitionIds, topicId } = await world.createTopic('orders', 2, {
         'retention.ms': '-1',
+        'kafscale.flush.ms': '5000',
       });
       const [one] = partitionIds as [number, number];
       await world.append(one, { records: 3 }, { records: 2, excluded: true }, { records: 1 });

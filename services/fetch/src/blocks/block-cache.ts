@@ -1,5 +1,6 @@
 import type { Extent } from '@kafscale/cluster';
 import { invariant } from '@kafscale/core';
+import type { BlockMemory } from './block-memory.js';
 import type { LoadedExtent } from './verify-extent.js';
 
 /** Readers near the end of the log and readers far behind it do not evict one another's blocks. */
@@ -12,10 +13,11 @@ export interface BlockCacheLimits {
 }
 
 /** Memory that is freed as a whole: one read buffer and the extents within it. */
-interface Block {
+export interface Block {
   readonly share: CacheShare;
   readonly memoryBytes: number;
   readonly extents: readonly LoadedExtent[];
+  readonly memory: BlockMemory | null;
 }
 
 interface Entry {
@@ -83,12 +85,13 @@ export class BlockCache {
     invariant(this.#reservedBytes >= 0, 'only what was reserved is given back');
   }
 
-  /** `bytes`: the memory that the extents are views of. */
-  insert(extents: readonly LoadedExtent[], bytes: number, share: CacheShare): void {
-    if (extents.length === 0) return;
+  /** `bytes`: the memory that the extents are views of. The caller's hold of it becomes the cache's. */
+  insert(extents: readonly LoadedExtent[], bytes: number, share: CacheShare): Block | null {
+    const memory = extents[0]?.memory;
+    if (memory === undefined) return null;
     const tableBytes = extents.reduce((sum, { table }) => sum + table.memoryBytes, 0);
     const memoryBytes = bytes + tableBytes + extents.length * overheadBytesPerExtent;
-    const block: Block = { share, memoryBytes, extents };
+    const block: Block = { share, memoryBytes, extents, memory };
     this.#evict(memoryBytes);
     for (const loaded of extents) {
       const { segmentId, position } = loaded.extent;
@@ -98,6 +101,12 @@ export class BlockCache {
     }
     this.#blocks[share].add(block);
     this.#bytes[share] += memoryBytes;
+    return block;
+  }
+
+  /** If it is still there. */
+  remove(block: Block): void {
+    if (this.#blocks[block.share].has(block)) this.#drop(block);
   }
 
   clear(): void {
@@ -127,6 +136,7 @@ export class BlockCache {
       entries.delete(extent.position);
       if (entries.size === 0) this.#segments.delete(extent.segmentId);
     }
+    block.memory?.release();
   }
 }
 

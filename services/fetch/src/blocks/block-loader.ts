@@ -1,10 +1,13 @@
-import type { Extent } from '@kafscale/cluster';
+import type { Extent, RecentSegmentView } from '@kafscale/cluster';
 import { type Clock, invariant } from '@kafscale/core';
 import type { FetchLog } from '../fetch-log.js';
 import type { FetchMetrics } from '../metrics.js';
 import type { BadExtents } from './bad-extents.js';
-import type { BlockCache } from './block-cache.js';
+import { OwnerLoads, type OwnerLoadsOptions } from '../owners/owner-loads.js';
+import type { Block, BlockCache } from './block-cache.js';
+import { BlockMemory, type BlockMemoryPool, capacityOf } from './block-memory.js';
 import type { Run } from './coalesce.js';
+import { forGood, type Holder, nobody } from './lease.js';
 import {
   type LoadClass,
   loadClasses,
@@ -21,7 +24,10 @@ export type LoadResult = { readonly kind: 'loaded'; readonly loaded: LoadedExten
 export interface BlockLoaderOptions {
   readonly cache: BlockCache;
   readonly source: SegmentSource;
+  /** The fetch nodes that share the loading; undefined: there is but this one. */
+  readonly owners: OwnerLoadsOptions | undefined;
   readonly queue: LoadQueue<LoadResult>;
+  readonly memory: BlockMemoryPool;
   readonly bad: BadExtents;
   /** Reads at the same time, by class. */
   readonly readsMax: Readonly<Record<LoadClass, number>>;
@@ -31,11 +37,20 @@ export interface BlockLoaderOptions {
 }
 
 interface Flight {
+  key: string;
   readonly load: PendingLoad<LoadResult>;
   readonly result: Promise<LoadResult>;
+  readonly holders: Holder[];
 }
 
 type Pending = PendingLoad<LoadResult>;
+
+interface NewLoad {
+  readonly key: string;
+  readonly owner: number | null;
+  readonly request: LoadRequest;
+  readonly holder: Holder;
+}
 
 /**
  * Brings extents into the block cache. One extent is loaded once however many want it, and what is
@@ -44,6 +59,7 @@ type Pending = PendingLoad<LoadResult>;
  */
 export class BlockLoader {
   readonly #options: BlockLoaderOptions;
+  readonly #owners: OwnerLoads | undefined;
   readonly #flights = new Map<string, Flight>();
   readonly #reading: Record<LoadClass, number> = { tail: 0, catchUp: 0, readAhead: 0 };
   #isScheduled = false;
@@ -51,23 +67,27 @@ export class BlockLoader {
 
   constructor(options: BlockLoaderOptions) {
     this.#options = options;
+    const { owners } = options;
+    this.#owners = owners && new OwnerLoads(owners, (load) => this.#loadHere(load));
   }
 
   /** From memory, or undefined. */
-  find(extent: Extent): LoadedExtent | undefined {
-    const loaded = this.#options.cache.find(extent);
-    if (loaded !== undefined) this.#options.metrics.count('fetch_block_hits_total');
+  find(extent: Extent, holder = forGood): LoadedExtent | undefined {
+    const loaded = this.#find(extent);
+    if (loaded === undefined) return undefined;
+    this.#options.metrics.count('fetch_block_hits_total');
+    holder.hold(loaded);
     return loaded;
   }
 
   /** Does not count as a use. */
   isCached(extent: Extent): boolean {
-    return this.#options.cache.peek(extent) !== undefined;
+    return this.#peek(extent) !== undefined;
   }
 
   /** Bytes from the batch that contains `offset` to the extent's end; undefined if not cached. */
   bytesFrom(extent: Extent, offset: number): number | undefined {
-    return this.#options.cache.peek(extent)?.table.bytesFrom(offset);
+    return this.#peek(extent)?.table.bytesFrom(offset);
   }
 
   /** It was lost or damaged a moment ago. */
@@ -77,25 +97,37 @@ export class BlockLoader {
 
   /** Cached, or under way. */
   isKnown(extent: Extent): boolean {
-    return this.isCached(extent) || this.#flights.has(keyOf(extent));
+    return this.isCached(extent) || this.#flights.has(keyOf(extent, this.#ownerOf(extent)));
   }
 
-  load(request: LoadRequest): Promise<LoadResult> {
-    const cached = this.#options.cache.find(request.extent);
-    if (cached !== undefined) return Promise.resolve({ kind: 'loaded', loaded: cached });
-    const { metrics } = this.#options;
-    if (request.loadClass !== 'readAhead') metrics.count('fetch_block_misses_total');
+  /** The holder is told before the result is there. Without one the memory is not used again. */
+  load(request: LoadRequest, holder = forGood): Promise<LoadResult> {
+    const cached = this.#find(request.extent);
+    if (cached !== undefined) {
+      holder.hold(cached);
+      return Promise.resolve({ kind: 'loaded', loaded: cached });
+    }
+    const { isForPeer = false, loadClass } = request;
+    const isForReader = loadClass !== 'readAhead' && !isForPeer;
+    if (isForReader) this.#options.metrics.count('fetch_block_misses_total');
     const failure = this.#options.bad.find(request.extent);
     if (failure !== undefined) return Promise.resolve(failure);
     if (this.#isClosed) return Promise.resolve(closedFailure);
-    const key = keyOf(request.extent);
+    // A peer's load never joins one that waits for a peer: each could wait for the other.
+    const owner = isForPeer ? null : this.#ownerOf(request.extent);
+    const key = keyOf(request.extent, owner);
     const flight = this.#flights.get(key);
     if (flight !== undefined) {
-      this.#options.queue.promote(flight.load, request.loadClass);
-      this.#schedule();
+      flight.holders.push(holder);
+      this.#promote(flight.load, loadClass);
       return flight.result;
     }
-    return this.#enqueue(key, request);
+    return this.#enqueue({ key, owner, request, holder });
+  }
+
+  /** For readers to come. */
+  loadAhead(request: LoadRequest): void {
+    void this.load(request, nobody);
   }
 
   /** Its row says that it exists, its object does not: remembered, and said once. */
@@ -106,27 +138,77 @@ export class BlockLoader {
   /** Loads that wait are answered; reads under way end by themselves. */
   close(): void {
     this.#isClosed = true;
-    for (const load of this.#options.queue.drain()) load.resolve(closedFailure);
+    const waiting = [...this.#options.queue.drain(), ...(this.#owners?.drain() ?? [])];
+    for (const load of waiting) load.resolve(closedFailure);
   }
 
-  #enqueue(key: string, request: LoadRequest): Promise<LoadResult> {
+  #find(extent: Extent): LoadedExtent | undefined {
+    const { cache, owners } = this.#options;
+    return cache.find(extent) ?? owners?.source.borrowed.find(extent);
+  }
+
+  #peek(extent: Extent): LoadedExtent | undefined {
+    const { cache, owners } = this.#options;
+    return cache.peek(extent) ?? owners?.source.borrowed.peek(extent);
+  }
+
+  #ownerOf(extent: Extent): number | null {
+    return this.#options.owners?.source.ownerOf(extent) ?? null;
+  }
+
+  #enqueue({ key, owner, request, holder }: NewLoad): Promise<LoadResult> {
     const { promise, resolve } = deferred<LoadResult>();
     const { extent, loadClass } = request;
+    const holders = [holder];
     const load: Pending = {
       request,
       position: extent.position,
       length: extent.length,
+      owner,
       loadClass,
-      isQueued: false,
       resolve: (result) => {
-        this.#flights.delete(key);
+        this.#flights.delete(flight.key);
+        if (result.kind === 'loaded') for (const each of holders) each.hold(result.loaded);
         resolve(result);
       },
     };
-    this.#flights.set(key, { load, result: promise });
+    const flight: Flight = { key, load, result: promise, holders };
+    this.#flights.set(key, flight);
+    // Its writer is asked first, if he may still have it; that takes a place here.
+    if (owner !== null && request.arrival === 0) this.#owners?.add(load);
+    else this.#add(load);
+    return promise;
+  }
+
+  #add(load: Pending): void {
     this.#options.queue.add(load);
     this.#schedule();
-    return promise;
+  }
+
+  #promote(load: Pending, loadClass: LoadClass): void {
+    // Not queued, it is under way, or it waits for its owner.
+    if (this.#options.queue.has(load)) {
+      this.#options.queue.promote(load, loadClass);
+      this.#schedule();
+    } else {
+      this.#owners?.promote(load, loadClass);
+    }
+  }
+
+  /** Its owner does not have it for us. */
+  #loadHere(load: Pending): void {
+    if (this.#isClosed) return load.resolve(closedFailure);
+    const { extent } = load.request;
+    const flight = this.#flights.get(keyOf(extent, load.owner));
+    const key = keyOf(extent, null);
+    load.owner = null;
+    // From now on it is a load like any other here, for peers to join as well.
+    if (flight !== undefined && !this.#flights.has(key)) {
+      this.#flights.delete(flight.key);
+      flight.key = key;
+      this.#flights.set(key, flight);
+    }
+    this.#add(load);
   }
 
   // Not at once: what other partitions and requests of this turn want of the same segment comes too.
@@ -146,7 +228,7 @@ export class BlockLoader {
         const run = queue.peek(loadClass);
         if (run === undefined) break;
         // No room: some read holds it, and its end starts the next ones.
-        if (!cache.reserve(run.length)) return;
+        if (!cache.reserve(capacityOf(run.length))) return;
         queue.remove(run);
         this.#reading[loadClass]++;
         void this.#read(run, loadClass);
@@ -159,42 +241,100 @@ export class BlockLoader {
     const startMs = clock.monotonicMs();
     let isReserved = true;
     try {
-      const bytes = await this.#readRun(run);
-      cache.cancel(run.length);
+      if (this.#takeFromWriter(run)) return;
+      const recent = await this.#readFromWriter(run);
+      const { owner, request } = firstOf(run);
+      if (recent === null && owner !== null) {
+        for (const load of run.members) this.#owners?.add(load);
+        return;
+      }
+      const { segmentId } = request.extent;
+      const read = recent ?? (await this.#readFromStore(segmentId, run.position, run.length));
+      cache.cancel(capacityOf(run.length));
       isReserved = false;
-      if (Buffer.isBuffer(bytes)) await this.#deliver(run, bytes);
-      else if (bytes.kind === 'damaged') await this.#readEach(run);
-      else this.#fail(run, bytes);
+      if (read instanceof BlockMemory) await this.#deliver(run, read);
+      else if (read.kind === 'damaged') await this.#readEach(run);
+      else this.#fail(run, read);
     } finally {
-      if (isReserved) cache.cancel(run.length);
+      if (isReserved) cache.cancel(capacityOf(run.length));
       this.#reading[loadClass]--;
       metrics.observe('fetch_load_seconds', clock.monotonicMs() - startMs);
       this.#startReads();
     }
   }
 
-  async #readRun(run: Run<Pending>): Promise<Buffer | LoadFailure> {
-    const { source } = this.#options;
+  /** The writer is in this process: what it has in memory is served as it is. */
+  #takeFromWriter(run: Run<Pending>): boolean {
+    const { cache, metrics, source } = this.#options;
+    const first = firstOf(run);
+    const { extent, arrival } = first.request;
+    if (arrival === 0) return false;
+    let block: Block | null = null;
+    const letGo = (): void => {
+      if (block !== null) cache.remove(block);
+    };
+    const view = source.viewOfWriter(extent.writerNodeId, extent.segmentId, letGo);
+    if (view === null) return false;
+    const memory = new BlockMemory(noBytes, 0, () => view.release());
+    const loaded = verifyPieces(run, view, memory);
+    if (loaded === null) {
+      memory.release();
+      return false;
+    }
+    metrics.count('fetch_writer_views_total');
+    // Its memory is the writer's, and counts there.
+    block = cache.insert(loaded, 0, first.loadClass === 'tail' ? 'tail' : 'catchUp');
+    for (const [index, load] of run.members.entries()) {
+      const each = loaded[index];
+      invariant(each !== undefined, 'every member was verified');
+      load.resolve({ kind: 'loaded', loaded: each });
+    }
+    return true;
+  }
+
+  async #readFromWriter(run: Run<Pending>): Promise<BlockMemory | null> {
     const { extent, arrival } = firstOf(run).request;
+    if (arrival === 0) return null;
     const { position, length } = run;
     const { segmentId, writerNodeId } = extent;
-    if (arrival > 0) {
-      const range = { segmentId, position, length };
-      const recent = await source.readFromWriter(writerNodeId, arrival, range);
-      if (recent !== null) return recent;
+    const range = { segmentId, position, length };
+    const recent = await this.#options.source.readFromWriter(writerNodeId, arrival, range);
+    return recent && notPooled(recent);
+  }
+
+  /** The memory is the caller's to release, or to hand on. */
+  async #readFromStore(
+    segmentId: string,
+    position: number,
+    length: number,
+  ): Promise<BlockMemory | LoadFailure> {
+    const memory = this.#options.memory.take(length);
+    const bytes = await this.#options.source.readFromStore(
+      segmentId,
+      position,
+      length,
+      memory.bytes,
+    );
+    if (bytes === memory.bytes) return memory;
+    if (!Buffer.isBuffer(bytes)) {
+      memory.release();
+      return bytes;
     }
-    return source.readFromStore(segmentId, position, length);
+    // A read that was given up for another may still be filling it.
+    memory.keepForGood();
+    return notPooled(bytes);
   }
 
   /** Verifies every member; what is not intact is read once more, by itself, from the store. */
-  async #deliver(run: Run<Pending>, bytes: Buffer): Promise<void> {
+  async #deliver(run: Run<Pending>, memory: BlockMemory): Promise<void> {
     const loaded: LoadedExtent[] = [];
     const deliveries: (() => void)[] = [];
     const suspects: Pending[] = [];
     for (const load of run.members) {
       const start = load.position - run.position;
-      const view = bytes.subarray(start, start + load.length);
-      const verdict = verifyExtent(view, load.request.extent, load.request.leaderEpoch);
+      const view = memory.bytes.subarray(start, start + load.length);
+      const { extent, leaderEpoch } = load.request;
+      const verdict = verifyExtent(view, extent, leaderEpoch, memory);
       if (verdict.kind === 'intact') {
         loaded.push(verdict.loaded);
         deliveries.push(() => load.resolve({ kind: 'loaded', loaded: verdict.loaded }));
@@ -203,7 +343,8 @@ export class BlockLoader {
       }
     }
     const share = firstOf(run).loadClass === 'tail' ? 'tail' : 'catchUp';
-    this.#options.cache.insert(loaded, bytes.length, share);
+    if (loaded.length > 0) this.#options.cache.insert(loaded, memory.capacityBytes, share);
+    else memory.release();
     for (const deliver of deliveries) deliver();
     for (const load of suspects) await this.#readAlone(load);
   }
@@ -214,14 +355,17 @@ export class BlockLoader {
   }
 
   async #readAlone(load: Pending): Promise<void> {
-    const { cache, source } = this.#options;
     const { extent, leaderEpoch } = load.request;
-    const bytes = await source.readFromStore(extent.segmentId, extent.position, extent.length);
-    if (!Buffer.isBuffer(bytes)) return this.#failOne(load, bytes);
-    const verdict = verifyExtent(bytes, extent, leaderEpoch);
-    if (verdict.kind === 'damaged') return this.#failOne(load, verdict);
+    const { segmentId, position, length } = extent;
+    const memory = await this.#readFromStore(segmentId, position, length);
+    if (!(memory instanceof BlockMemory)) return this.#failOne(load, memory);
+    const verdict = verifyExtent(memory.bytes, extent, leaderEpoch, memory);
+    if (verdict.kind === 'damaged') {
+      memory.release();
+      return this.#failOne(load, verdict);
+    }
     const share = load.loadClass === 'tail' ? 'tail' : 'catchUp';
-    cache.insert([verdict.loaded], bytes.length, share);
+    this.#options.cache.insert([verdict.loaded], memory.capacityBytes, share);
     load.resolve({ kind: 'loaded', loaded: verdict.loaded });
   }
 
@@ -250,14 +394,44 @@ export class BlockLoader {
 
 const closedFailure: LoadFailure = { kind: 'unavailable', reason: 'the fetch service is closing' };
 
+const noBytes = Buffer.alloc(0);
+
+/** Below this a copy is cheaper than to send the pieces one by one. */
+const pieceBytesMin = 4096;
+
+/** Null: not all of them are there as they should be, or in too many pieces. */
+function verifyPieces(
+  run: Run<Pending>,
+  view: RecentSegmentView,
+  memory: BlockMemory,
+): readonly LoadedExtent[] | null {
+  const all: LoadedExtent[] = [];
+  for (const { request } of run.members) {
+    const { extent, leaderEpoch } = request;
+    const pieces = view.pieces(extent.position, extent.length);
+    if (pieces === null) return null;
+    if (pieces.length > 1 && extent.length < pieces.length * pieceBytesMin) return null;
+    const verdict = verifyExtent(pieces, extent, leaderEpoch, memory);
+    if (verdict.kind === 'damaged') return null;
+    all.push(verdict.loaded);
+  }
+  return all;
+}
+
+/** Bytes that came in memory of their own. */
+function notPooled(bytes: Buffer): BlockMemory {
+  return new BlockMemory(bytes, bytes.length, () => undefined);
+}
+
 function firstOf(run: Run<Pending>): Pending {
   const load = run.members[0];
   invariant(load !== undefined, 'a run has members');
   return load;
 }
 
-function keyOf(extent: Extent): string {
-  return `${extent.segmentId}/${extent.position}+${extent.length}`;
+function keyOf(extent: Extent, owner: number | null): string {
+  const key = `${extent.segmentId}/${extent.position}+${extent.length}`;
+  return owner === null ? key : `${key}@${owner}`;
 }
 
 function deferred<T>(): { promise: Promise<T>; resolve: (value: T) => void } {

@@ -16,6 +16,8 @@ export interface LoadRequest {
   readonly arrival: number;
   readonly leaderEpoch: number;
   readonly loadClass: LoadClass;
+  /** Another fetch node wants it of this one: it is loaded here, whoever its owner is. */
+  readonly isForPeer?: boolean;
 }
 
 export type LoadFailureKind =
@@ -36,14 +38,15 @@ export interface PendingLoad<Result> {
   readonly request: LoadRequest;
   readonly position: number;
   readonly length: number;
+  /** The fetch node that loads it for this one; null: this one itself. */
+  owner: number | null;
   loadClass: LoadClass;
-  isQueued: boolean;
   readonly resolve: (result: Result) => void;
 }
 
 /**
  * Loads that wait, by class, first come first served. What is taken is a run: everything that waits
- * for the same segment close by goes along, whatever its class.
+ * for the same segment close by, and has the same owner, goes along, whatever its class.
  */
 export class LoadQueue<Result> {
   readonly #limits: CoalesceLimits;
@@ -53,7 +56,7 @@ export class LoadQueue<Result> {
     catchUp: new Set<PendingLoad<Result>>(),
     readAhead: new Set<PendingLoad<Result>>(),
   };
-  readonly #bySegment = new Map<string, Set<PendingLoad<Result>>>();
+  readonly #byGroup = new Map<string, Set<PendingLoad<Result>>>();
 
   constructor(limits: CoalesceLimits) {
     this.#limits = limits;
@@ -63,18 +66,21 @@ export class LoadQueue<Result> {
     return loadClasses.reduce((sum, loadClass) => sum + this.#byClass[loadClass].size, 0);
   }
 
+  has(load: PendingLoad<Result>): boolean {
+    return this.#byClass[load.loadClass].has(load);
+  }
+
   add(load: PendingLoad<Result>): void {
-    load.isQueued = true;
     this.#byClass[load.loadClass].add(load);
-    const { segmentId } = load.request.extent;
-    const ofSegment = this.#bySegment.get(segmentId) ?? new Set();
-    ofSegment.add(load);
-    this.#bySegment.set(segmentId, ofSegment);
+    const group = groupOf(load);
+    const ofGroup = this.#byGroup.get(group) ?? new Set();
+    ofGroup.add(load);
+    this.#byGroup.set(group, ofGroup);
   }
 
   /** A more urgent reader wants it too. */
   promote(load: PendingLoad<Result>, loadClass: LoadClass): void {
-    if (!load.isQueued) return;
+    if (!this.has(load)) return;
     if (loadClasses.indexOf(loadClass) >= loadClasses.indexOf(load.loadClass)) return;
     this.#byClass[load.loadClass].delete(load);
     load.loadClass = loadClass;
@@ -84,7 +90,7 @@ export class LoadQueue<Result> {
   /** The run that is next in that class. It stays in the queue until it is {@link remove}d. */
   peek(loadClass: LoadClass): Run<PendingLoad<Result>> | undefined {
     for (const oldest of this.#byClass[loadClass]) {
-      const neighbours = this.#bySegment.get(oldest.request.extent.segmentId) ?? [];
+      const neighbours = this.#byGroup.get(groupOf(oldest)) ?? [];
       return coalesce(oldest, [...neighbours], this.#limits);
     }
     return undefined;
@@ -92,21 +98,24 @@ export class LoadQueue<Result> {
 
   remove(run: Run<PendingLoad<Result>>): void {
     for (const load of run.members) {
-      const { segmentId } = load.request.extent;
-      load.isQueued = false;
+      const group = groupOf(load);
       this.#byClass[load.loadClass].delete(load);
-      const ofSegment = this.#bySegment.get(segmentId);
-      ofSegment?.delete(load);
-      if (ofSegment?.size === 0) this.#bySegment.delete(segmentId);
+      const ofGroup = this.#byGroup.get(group);
+      ofGroup?.delete(load);
+      if (ofGroup?.size === 0) this.#byGroup.delete(group);
     }
   }
 
   /** Takes everything out. */
   drain(): readonly PendingLoad<Result>[] {
     const loads = loadClasses.flatMap((loadClass) => [...this.#byClass[loadClass]]);
-    for (const load of loads) load.isQueued = false;
     for (const loadClass of loadClasses) this.#byClass[loadClass].clear();
-    this.#bySegment.clear();
+    this.#byGroup.clear();
     return loads;
   }
+}
+
+function groupOf({ owner, request }: Pick<PendingLoad<unknown>, 'owner' | 'request'>): string {
+  const { segmentId } = request.extent;
+  return owner === null ? segmentId : `${segmentId}@${owner}`;
 }

@@ -1,15 +1,18 @@
-import type { IngestService } from '@kafscale/cluster';
+import type { IngestService, RecentSegmentView } from '@kafscale/cluster';
 import { segmentKey } from '@kafscale/codec';
 import { describeError, isOperatingError } from '@kafscale/core';
 import type { ObjectStore } from '@kafscale/storage';
 import type { FetchMetrics } from '../metrics.js';
+import type { HedgedReads } from './hedged-reads.js';
 import type { LoadFailure } from './load-queue.js';
 
 /** The writers of recent segments: the part of IngestService that reading needs. */
-export type RecentSegmentReader = Pick<IngestService, 'readRecentSegment'>;
+export type RecentSegmentReader = Pick<IngestService, 'readRecentSegment' | 'viewRecentSegment'>;
 
 export interface SegmentSourceOptions {
   readonly store: Pick<ObjectStore, 'read'>;
+  /** Of that store, if it is remote. */
+  readonly hedged?: HedgedReads | undefined;
   /** The ingest node of that id, or undefined if it is not live. */
   readonly recentSegments: (nodeId: number) => RecentSegmentReader | undefined;
   readonly metrics: FetchMetrics;
@@ -26,6 +29,16 @@ export class SegmentSource {
 
   constructor(options: SegmentSourceOptions) {
     this.#options = options;
+  }
+
+  /** A segment in the memory of its writer, if that is in this process and still has it. */
+  viewOfWriter(
+    writerNodeId: number,
+    segmentId: string,
+    onWanted: () => void,
+  ): RecentSegmentView | null {
+    const writer = this.#options.recentSegments(writerNodeId);
+    return writer?.viewRecentSegment?.(segmentId, onWanted) ?? null;
   }
 
   /**
@@ -63,16 +76,21 @@ export class SegmentSource {
     }
   }
 
-  /** From the object store: exactly those bytes, the caller's own, or why not. */
+  /** From the object store: exactly those bytes, in `into` or the caller's own, or why not. */
   async readFromStore(
     segmentId: string,
     position: number,
     length: number,
+    into?: Buffer,
   ): Promise<Buffer | LoadFailure> {
-    const { store, metrics } = this.#options;
+    const { store, hedged, metrics } = this.#options;
     metrics.count('fetch_store_reads_total');
     try {
-      const bytes = await store.read(segmentKey(segmentId), position, length);
+      const key = segmentKey(segmentId);
+      const reading = hedged
+        ? hedged.read(key, position, length, into)
+        : store.read(key, position, length, { into });
+      const bytes = await reading;
       metrics.count('fetch_store_read_bytes_total', bytes.length);
       if (bytes.length === length) return bytes;
       return { kind: 'damaged', reason: `${bytes.length} bytes instead of ${length}` };

@@ -1,20 +1,25 @@
 import type { Extent } from '@kafscale/cluster';
 import {
   batchBaseOffsetAt,
-  batchCrcMatches,
   emptyBatchHeader,
+  firstCorruptBatch,
   nextBatchPosition,
   readBatchHeader,
   stampBatch,
 } from '@kafscale/codec';
 import { type BatchTable, BatchTableBuilder } from './batch-table.js';
+import type { BlockMemory } from './block-memory.js';
 
 /** An extent in memory, verified, with the offsets and epoch of its batches stamped. */
 export interface LoadedExtent {
   readonly extent: Extent;
-  /** Exactly the extent's bytes. Nobody changes them any more: responses are views of them. */
+  /** Exactly the extent's bytes, whole batches each. Nobody changes them: responses are views. */
+  readonly pieces: readonly Buffer[];
+  /** All of them in a row: a copy if there are several. */
   readonly bytes: Buffer;
   readonly table: BatchTable;
+  /** What `bytes` is a view of; null: the garbage collector's. */
+  readonly memory: BlockMemory | null;
 }
 
 export type Verdict =
@@ -29,40 +34,107 @@ const builder = new BatchTableBuilder();
  * Walks the batches of an extent, checks each one's CRC-32C and that together they are as many
  * records as the extent's row says, and stamps base offsets and the leader epoch in place: they are
  * facts that no longer change, and the CRC does not cover them. Batches that were not accepted are
- * passed over: their bytes need not even be intact. `bytes` must be the caller's to change.
+ * passed over: their bytes need not even be intact. The bytes must be the caller's to change; they may
+ * lie in several pieces of whole batches.
  */
-export function verifyExtent(bytes: Buffer, extent: Extent, leaderEpoch: number): Verdict {
-  if (bytes.length !== extent.length) {
-    return damaged(`${bytes.length} bytes instead of ${extent.length}`);
-  }
+export function verifyExtent(
+  bytes: Buffer | readonly Buffer[],
+  extent: Extent,
+  leaderEpoch: number,
+  memory: BlockMemory | null = null,
+): Verdict {
+  const pieces = Buffer.isBuffer(bytes) ? [bytes] : bytes;
+  const length = pieces.reduce((sum, piece) => sum + piece.length, 0);
+  if (length !== extent.length) return damaged(`${length} bytes instead of ${extent.length}`);
   builder.start();
-  let offset = extent.baseOffset;
-  let ordinal = 0;
-  let skippedCount = 0;
-  let end: number;
-  for (let at = 0; at < bytes.length; at = end) {
-    end = nextBatchPosition(bytes, at, bytes.length);
-    if (end === -1) return damaged(`no whole batch at byte ${at}`);
-    if (extent.skippedBatches[skippedCount] === ordinal++) {
-      skippedCount++;
-      continue;
-    }
-    if (!batchCrcMatches(bytes, at)) return damaged(`CRC mismatch at byte ${at}`);
-    if (extent.absoluteOffsets) {
-      const found = batchBaseOffsetAt(bytes, at);
-      if (found !== offset) return damaged(`offset ${found} instead of ${offset} at byte ${at}`);
-    } else {
-      stampBatch(bytes, at, offset, leaderEpoch);
-    }
-    const { maxTimestampMs, recordCount } = readBatchHeader(bytes, at, header);
-    if (recordCount <= 0) return damaged(`${recordCount} records at byte ${at}`);
-    builder.add({ baseOffset: offset, position: at, end, maxTimestampMs });
-    offset += recordCount;
+  const walk: Walk = { offset: extent.baseOffset, ordinal: 0, skippedCount: 0, position: 0 };
+  for (const piece of pieces) {
+    // A look ahead: what is stamped below is in the range whose sum is taken here.
+    const reason =
+      findDamage(piece, extent.skippedBatches, walk) ??
+      stampPiece(piece, extent, leaderEpoch, walk);
+    if (reason !== null) return damaged(reason);
+    walk.position += piece.length;
   }
+  const { offset, skippedCount } = walk;
   if (offset !== extent.nextOffset || skippedCount !== extent.skippedBatches.length) {
     return damaged(`it ends at offset ${offset} instead of ${extent.nextOffset}`);
   }
-  return { kind: 'intact', loaded: { extent, bytes, table: builder.finish(offset) } };
+  const table = builder.finish(offset);
+  return { kind: 'intact', loaded: loadedExtent({ extent, pieces, table, memory }) };
+}
+
+/** Where in an extent the next piece begins. */
+interface Walk {
+  offset: number;
+  /** Of the next batch. */
+  ordinal: number;
+  skippedCount: number;
+  position: number;
+}
+
+function loadedExtent(parts: Omit<LoadedExtent, 'bytes'>): LoadedExtent {
+  const [first, second] = parts.pieces;
+  if (first !== undefined && second === undefined) return { ...parts, bytes: first };
+  return {
+    ...parts,
+    get bytes() {
+      return Buffer.concat(this.pieces);
+    },
+  };
+}
+
+/** Gives the batches of a piece their offsets, and lists them. What is wrong, or null. */
+function stampPiece(piece: Buffer, extent: Extent, leaderEpoch: number, walk: Walk): string | null {
+  let end: number;
+  for (let at = 0; at < piece.length; at = end) {
+    end = nextBatchPosition(piece, at, piece.length);
+    const position = walk.position + at;
+    if (extent.skippedBatches[walk.skippedCount] === walk.ordinal++) {
+      walk.skippedCount++;
+      continue;
+    }
+    if (extent.absoluteOffsets) {
+      const found = batchBaseOffsetAt(piece, at);
+      if (found !== walk.offset) {
+        return `offset ${found} instead of ${walk.offset} at byte ${position}`;
+      }
+    } else {
+      stampBatch(piece, at, walk.offset, leaderEpoch);
+    }
+    const { maxTimestampMs, recordCount } = readBatchHeader(piece, at, header);
+    if (recordCount <= 0) return `${recordCount} records at byte ${position}`;
+    builder.add({
+      baseOffset: walk.offset,
+      position,
+      end: walk.position + end,
+      maxTimestampMs,
+    });
+    walk.offset += recordCount;
+  }
+  return null;
+}
+
+/** Checks what lies between skipped batches in one go. Does not move the walk. */
+function findDamage(
+  piece: Buffer,
+  skippedBatches: readonly number[],
+  walk: Readonly<Walk>,
+): string | null {
+  let { ordinal, skippedCount } = walk;
+  let runStart = 0;
+  let end: number;
+  for (let at = 0; at < piece.length; at = end) {
+    end = nextBatchPosition(piece, at, piece.length);
+    if (end === -1) return `no whole batch at byte ${walk.position + at}`;
+    if (skippedBatches[skippedCount] !== ordinal++) continue;
+    skippedCount++;
+    const corrupt = firstCorruptBatch(piece, runStart, at);
+    if (corrupt !== -1) return `CRC mismatch at byte ${walk.position + corrupt}`;
+    runStart = end;
+  }
+  const corrupt = firstCorruptBatch(piece, runStart, piece.length);
+  return corrupt === -1 ? null : `CRC mismatch at byte ${walk.position + corrupt}`;
 }
 
 function damaged(reason: string): Verdict {

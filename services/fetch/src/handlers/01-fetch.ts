@@ -2,6 +2,8 @@ import { errorCodes, type FetchRequest, type FetchResponseInput } from '@kafscal
 import type { KafkaRequest } from '@kafscale/cluster';
 import type { PreparedRead } from '../read/log-reader.js';
 import { type PartitionRead, startWith } from '../read/plan-reads.js';
+import { openExchange } from '../sessions/fetch-exchange.js';
+import { invalidSessionId } from '../sessions/session-cache.js';
 import type { HandlerContext } from './context.js';
 import {
   applyRecords,
@@ -9,6 +11,7 @@ import {
   findPartition,
   judgePartition,
 } from './fetch-partition.js';
+import { fetchResponseOf } from './fetch-response.js';
 import { readIndex } from './read-index.js';
 
 // Fetch, versions 4 to 12.
@@ -17,20 +20,11 @@ import { readIndex } from './read-index.js';
 //   bytes as stored; the first partition with records gets at least one batch (KIP-74).
 // - min_bytes and max_wait: answered at once when there is enough, an error, or nothing to wait for.
 // - Every answer comes after a read index barrier that began after the request arrived.
-// - v5: log start offset. v7: sessions (KIP-227): none is ever created, so a full fetch is answered
-//   with session id 0, and an incremental one with FETCH_SESSION_ID_NOT_FOUND.
+// - v5: log start offset. v7: sessions (KIP-227), see sessions/fetch-exchange: what is wanted may be
+//   more than the request names, and what is answered less than was wanted.
 // - v9: current leader epoch (KIP-320). v11: rack, preferred replica (there is none).
 // - v12: last fetched epoch, which consumers do not send. Topics are named; ids come with v13.
 // - replica_id >= 0: nobody is a follower here; answered as Kafka answers an unknown replica.
-
-/** FetchMetadata.INITIAL_EPOCH and FINAL_EPOCH: requests that name all of their partitions. */
-const fullFetchEpochs = [0, -1];
-const readCommitted = 1;
-
-interface Topic {
-  readonly name: string;
-  readonly partitions: readonly FetchPartition[];
-}
 
 /** Null: the connection has gone. */
 export async function handleFetch(
@@ -39,33 +33,34 @@ export async function handleFetch(
   request: FetchRequest,
   signal: AbortSignal,
 ): Promise<FetchResponseInput | null> {
-  if (!fullFetchEpochs.includes(request.sessionEpoch)) {
-    return { errorCode: errorCodes.FETCH_SESSION_ID_NOT_FOUND, sessionId: 0, responses: [] };
+  const exchange = openExchange(context.sessions, request, envelope.apiVersion);
+  if ('errorCode' in exchange) {
+    context.metrics.count('fetch_session_errors_total');
+    return { errorCode: exchange.errorCode, sessionId: invalidSessionId, responses: [] };
   }
   const deadlineMs = context.clock.monotonicMs() + waitMs(context, request);
   const barrierCode = await readIndex(context, signal);
-  const topics = request.topics.map(({ topic, partitions }): Topic => {
-    const found = partitions.map((each) => findPartition(context.replica, topic, each));
-    return { name: topic, partitions: found };
-  });
-  const partitions = topics.flatMap((topic) => topic.partitions);
+  const partitions = exchange.wanted.map((wanted) => findPartition(context.replica, wanted));
   if (barrierCode !== errorCodes.NONE) {
     for (const partition of partitions) partition.errorCode = barrierCode;
-    return respond(topics, request);
+    return fetchResponseOf(exchange.conclude(partitions), request);
   }
-  const wanted = { request, partitions, connectionId: envelope.connectionId, deadlineMs };
+  const { connectionId } = envelope;
+  const wanted = { request, partitions, isInTurn: exchange.isInTurn, connectionId, deadlineMs };
   const prepared = await prepareEnough(context, wanted, signal);
   if (prepared === null) return null;
   await readRecords(context, wanted, prepared, signal);
   for (const { errorCode } of partitions) {
     if (errorCode !== errorCodes.NONE) countError(context, errorCode);
   }
-  return respond(topics, request);
+  return fetchResponseOf(exchange.conclude(partitions), request);
 }
 
 interface Wanted {
   readonly request: FetchRequest;
   readonly partitions: readonly FetchPartition[];
+  /** A session has put those first whose turn it is: to turn them once more would undo it. */
+  readonly isInTurn: boolean;
   readonly connectionId: string;
   readonly deadlineMs: number;
 }
@@ -119,6 +114,7 @@ function judgeAll(context: HandlerContext, wanted: Wanted): readonly PartitionRe
     judgePartition(context.replica, partition, wanted.request.replicaId);
     if (partition.read !== null) reads.push(partition.read);
   }
+  if (wanted.isInTurn) return reads;
   return startWith(reads, context.readers.starved(wanted.connectionId));
 }
 
@@ -135,15 +131,15 @@ async function readRecords(
   prepared: PreparedRead,
   signal: AbortSignal,
 ): Promise<void> {
-  const { reader, readers, replica, metrics } = context;
+  const { reader, readers, replica, metrics, lease } = context;
   if (prepared.plan.plans.length === 0 && prepared.failures.size === 0) return;
   const bytesMax = responseBytesMax(context, wanted.request);
-  const result = await reader.read(prepared, bytesMax, signal);
+  const result = await reader.read(prepared, { bytesMax, signal, holder: lease });
   // A row that is gone was below a log start that had been told before the row was deleted. It may
   // have been told after this request asked: who asks now hears of it, and says OUT_OF_RANGE.
   const isRowGone = result.partitions.some(({ failure }) => failure?.kind === 'noRow');
   if (isRowGone) await readIndex(context, signal);
-  readers.setStarved(wanted.connectionId, result.starvedPartitionId);
+  readers.setStarved(wanted.connectionId, wanted.isInTurn ? null : result.starvedPartitionId);
   const byRead = new Map(wanted.partitions.map((partition) => [partition.read, partition]));
   for (const records of result.partitions) {
     const partition = byRead.get(records.read);
@@ -161,26 +157,3 @@ function countError({ metrics }: HandlerContext, errorCode: number): void {
   if (errorCode === errorCodes.OFFSET_OUT_OF_RANGE) metrics.count('fetch_out_of_range_total');
   if (errorCode === errorCodes.KAFKA_STORAGE_ERROR) metrics.count('fetch_partition_errors_total');
 }
-
-function respond(topics: readonly Topic[], request: FetchRequest): FetchResponseInput {
-  // Null and empty mean the same to Kafka, but Kafka sends null only to read_uncommitted.
-  const abortedTransactions = request.isolationLevel === readCommitted ? [] : null;
-  return {
-    sessionId: 0,
-    responses: topics.map(({ name, partitions }) => ({
-      topic: name,
-      partitions: partitions.map(({ requested, errorCode, head, records }) => ({
-        partitionIndex: requested.partition,
-        errorCode,
-        highWatermark: BigInt(head?.highWatermark ?? -1),
-        // No transactions, so everything below the high watermark is stable.
-        lastStableOffset: BigInt(head?.highWatermark ?? -1),
-        logStartOffset: BigInt(head?.logStartOffset ?? -1),
-        abortedTransactions,
-        records: errorCode === errorCodes.NONE ? records : noRecords,
-      })),
-    })),
-  };
-}
-
-const noRecords: readonly Buffer[] = [];

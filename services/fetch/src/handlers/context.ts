@@ -1,4 +1,5 @@
 import type { Clock } from '@kafscale/core';
+import type { Lease } from '../blocks/lease.js';
 import type { FetchLimits } from '../fetch-limits.js';
 import type { FetchLog } from '../fetch-log.js';
 import type { Gate } from '../gate.js';
@@ -7,6 +8,7 @@ import type { LogReader } from '../read/log-reader.js';
 import type { ReaderMemory } from '../read/reader-memory.js';
 import type { Waiters } from '../read/waiters.js';
 import type { FetchReplica } from '../replica.js';
+import type { SessionCache } from '../sessions/session-cache.js';
 import type { TimestampSearch } from '../read/timestamp-search.js';
 
 /** The parts that the handlers work with. */
@@ -18,8 +20,11 @@ export interface HandlerContext {
   readonly searchGate: Gate;
   readonly readers: ReaderMemory;
   readonly waiters: Waiters;
+  readonly sessions: SessionCache;
   readonly limits: FetchLimits;
   readonly clock: Clock;
   readonly log: FetchLog;
   readonly metrics: FetchMetrics;
+  /** Of this request: the memory that its response is made of. */
+  readonly lease: Lease;
 }

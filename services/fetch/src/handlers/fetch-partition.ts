@@ -1,14 +1,18 @@
-import { errorCodes, type FetchRequest } from '@kafscale/codec';
+import { errorCodes } from '@kafscale/codec';
 import type { PartitionHead } from '@kafscale/cluster';
 import type { PartitionRecords } from '../read/log-reader.js';
 import { leaderEpochCode, readFailureCode } from '../read/partition-outcome.js';
 import type { PartitionRead } from '../read/plan-reads.js';
 import type { FetchReplica } from '../replica.js';
-
-export type RequestedPartition = FetchRequest['topics'][number]['partitions'][number];
+import type { RequestedPartition, WantedPartition } from '../sessions/session-partition.js';
 
 /** One partition of a Fetch request on its way to its answer. */
 export interface FetchPartition {
+  /** Empty from version 13 on. */
+  readonly topic: string;
+  /** Zero before version 13. */
+  readonly topicId: string;
+  /** A session goes on to ask for other offsets; this stays. */
   readonly requested: RequestedPartition;
   /** −1: there is no such partition. */
   readonly partitionId: number;
@@ -22,12 +26,20 @@ export interface FetchPartition {
 
 export function findPartition(
   replica: FetchReplica,
-  topicName: string,
-  requested: RequestedPartition,
+  { topic, topicId, requested }: WantedPartition,
 ): FetchPartition {
-  const found = replica.topicByName(topicName)?.partitions[requested.partition];
-  const partitionId = found?.partitionId ?? -1;
-  return { requested, partitionId, errorCode: 0, head: null, read: null, records: [] };
+  const found = topic === '' ? replica.topicById(topicId) : replica.topicByName(topic);
+  const partitionId = found?.partitions[requested.partition]?.partitionId ?? -1;
+  return {
+    topic,
+    topicId,
+    requested,
+    partitionId,
+    errorCode: 0,
+    head: null,
+    read: null,
+    records: [],
+  };
 }
 
 /** Judges the partition by its head of now; again after a wait, when it may have changed. */
@@ -39,7 +51,8 @@ export function judgePartition(
   const head = copyHead(replica, partition.partitionId);
   partition.head = head;
   partition.read = null;
-  partition.errorCode = judge(head, partition.requested, replicaId);
+  partition.errorCode =
+    head === null ? unknownCode(replica, partition) : judge(head, partition.requested, replicaId);
   if (head === null || partition.errorCode !== errorCodes.NONE) return;
   const { requested, partitionId } = partition;
   const offset = Number(requested.fetchOffset);
@@ -53,13 +66,14 @@ export function judgePartition(
   };
 }
 
+/** There is no such partition; or, if it was named by its topic's id, perhaps no such topic. */
+function unknownCode(replica: FetchReplica, { topic, topicId }: FetchPartition): number {
+  const isIdUnknown = topic === '' && replica.topicById(topicId) === undefined;
+  return isIdUnknown ? errorCodes.UNKNOWN_TOPIC_ID : errorCodes.UNKNOWN_TOPIC_OR_PARTITION;
+}
+
 /** In Kafka's order: Partition.fetchRecords, then UnifiedLog.read. */
-function judge(
-  head: PartitionHead | null,
-  requested: RequestedPartition,
-  replicaId: number,
-): number {
-  if (head === null) return errorCodes.UNKNOWN_TOPIC_OR_PARTITION;
+function judge(head: PartitionHead, requested: RequestedPartition, replicaId: number): number {
   const epochCode = leaderEpochCode(requested.currentLeaderEpoch, head.leaderEpoch);
   if (epochCode !== errorCodes.NONE) return epochCode;
   if (replicaId >= 0) return unknownFollowerCode(requested);

@@ -1,4 +1,5 @@
 import type { BlockLoader, LoadResult } from '../blocks/block-loader.js';
+import type { Holder } from '../blocks/lease.js';
 import type { LoadFailure, LoadRequest } from '../blocks/load-queue.js';
 import type { LoadedExtent } from '../blocks/verify-extent.js';
 import type { PartitionPlan } from './plan-reads.js';
@@ -8,6 +9,13 @@ export interface LoadPatience {
   readonly graceMs: number;
   /** After this the response goes out with what there is, be it nothing. */
   readonly giveUpMs: number;
+}
+
+export interface LoadWish {
+  readonly patience: LoadPatience;
+  readonly signal: AbortSignal;
+  /** Holds what is loaded. */
+  readonly holder: Holder;
 }
 
 /** What became of one partition's extents: those that can be served, and why no more. */
@@ -35,10 +43,9 @@ export function unloadedBytes(plans: readonly PartitionPlan[], loader: BlockLoad
 export async function loadPlans(
   plans: readonly PartitionPlan[],
   loader: BlockLoader,
-  patience: LoadPatience,
-  signal: AbortSignal,
+  { patience, signal, holder }: LoadWish,
 ): Promise<readonly LoadedPlan[]> {
-  const loads = new PlanLoads(plans, loader);
+  const loads = new PlanLoads(plans, loader, holder);
   await loads.settle(patience, signal);
   return plans.map((plan, index) => ({ plan, ...servablePart(loads.results[index] ?? []) }));
 }
@@ -59,15 +66,17 @@ function servablePart(
 class PlanLoads {
   readonly results: readonly (LoadResult | undefined)[][];
   readonly #loader: BlockLoader;
+  readonly #holder: Holder;
   #pending = 0;
   #onSettled: () => void = () => undefined;
 
-  constructor(plans: readonly PartitionPlan[], loader: BlockLoader) {
+  constructor(plans: readonly PartitionPlan[], loader: BlockLoader, holder: Holder) {
     this.#loader = loader;
+    this.#holder = holder;
     this.results = plans.map(({ read, extents }) => {
       const results: (LoadResult | undefined)[] = [];
       for (const [at, { extent, arrival, isTail }] of extents.entries()) {
-        const loaded = loader.find(extent);
+        const loaded = loader.find(extent, holder);
         results.push(loaded && { kind: 'loaded', loaded });
         if (loaded !== undefined) continue;
         const loadClass = isTail ? 'tail' : 'catchUp';
@@ -109,7 +118,7 @@ class PlanLoads {
     at: number,
   ): Promise<void> {
     this.#pending++;
-    results[at] = await this.#loader.load(request);
+    results[at] = await this.#loader.load(request, this.#holder);
     this.#pending--;
     this.#onSettled();
   }

@@ -1,9 +1,16 @@
 import type { Extent } from '@kafscale/cluster';
 import { ByteBudget, describeError, isOperatingError } from '@kafscale/core';
 import type { BlockLoader } from '../blocks/block-loader.js';
+import type { Holder } from '../blocks/lease.js';
 import type { ExtentFinding, ExtentIndex, ExtentWish } from '../extents/extent-index.js';
 import type { FetchMetrics } from '../metrics.js';
-import { type LoadedPlan, type LoadPatience, loadPlans, unloadedBytes } from './load-plan.js';
+import {
+  type LoadedPlan,
+  type LoadPatience,
+  loadPlans,
+  type LoadWish,
+  unloadedBytes,
+} from './load-plan.js';
 import type { ReadFailure } from './partition-outcome.js';
 import { type PartitionRead, planReads, type ReadPlan } from './plan-reads.js';
 import { selectBatches } from './select-batches.js';
@@ -22,6 +29,13 @@ export interface PreparedRead {
   readonly plan: ReadPlan;
   /** Partitions whose index rows could not be had. */
   readonly failures: ReadonlyMap<PartitionRead, ReadFailure>;
+}
+
+export interface ReadOptions {
+  readonly bytesMax: number;
+  readonly signal: AbortSignal;
+  /** Holds the memory of what is read. */
+  readonly holder: Holder;
 }
 
 export interface ReadResult {
@@ -88,17 +102,17 @@ export class LogReader {
   /** Loads and cuts what was planned. */
   async read(
     { plan, failures }: PreparedRead,
-    bytesMax: number,
-    signal: AbortSignal,
+    { bytesMax, signal, holder }: ReadOptions,
   ): Promise<ReadResult> {
-    const { loader } = this.#options;
+    const { loader, patience } = this.#options;
+    const wish = { patience, signal, holder };
     const bytesToLoad = unloadedBytes(plan.plans, loader);
     const isTail = plan.plans.every(({ extents }) => extents.every((found) => found.isTail));
     const budget = isTail ? this.#budgets.tail : this.#budgets.catchUp;
     if (bytesToLoad > 0) await budget.take(bytesToLoad);
     try {
-      const loaded = await loadPlans(plan.plans, loader, this.#options.patience, signal);
-      const current = await Promise.all(loaded.map((each) => this.#chaseReplaced(each, signal)));
+      const loaded = await loadPlans(plan.plans, loader, wish);
+      const current = await Promise.all(loaded.map((each) => this.#chaseReplaced(each, wish)));
       const result = cut(current, bytesMax);
       return {
         partitions: [...result.partitions, ...failedReads(failures)],
@@ -118,7 +132,7 @@ export class LogReader {
     for (const { extent, arrival } of extents) {
       if (loader.isKnown(extent)) continue;
       metrics.count('fetch_blocks_read_ahead_total');
-      void loader.load({ extent, arrival, leaderEpoch, loadClass: 'readAhead' });
+      loader.loadAhead({ extent, arrival, leaderEpoch, loadClass: 'readAhead' });
     }
     // The rows behind what is known are fetched ahead as well; if that fails, a reader will see it.
     if (missingOffset !== null) {
@@ -132,8 +146,8 @@ export class LogReader {
    * An object may be gone because compaction replaced it after the index was read: the index is
    * asked anew. Only if it still names that object are the records lost.
    */
-  async #chaseReplaced(loaded: LoadedPlan, signal: AbortSignal): Promise<LoadedPlan> {
-    const { index, loader, patience } = this.#options;
+  async #chaseReplaced(loaded: LoadedPlan, wish: LoadWish): Promise<LoadedPlan> {
+    const { index, loader } = this.#options;
     const { plan, extents, failure } = loaded;
     const gone = plan.extents[extents.length]?.extent;
     // Records before it can be served: the next request meets the gone object first.
@@ -150,7 +164,7 @@ export class LogReader {
       return loaded;
     }
     const again = { read: plan.read, extents: [{ extent: now, arrival: 0, isTail: false }] };
-    const [second] = await loadPlans([again], loader, patience, signal);
+    const [second] = await loadPlans([again], loader, wish);
     return second ?? loaded;
   }
 

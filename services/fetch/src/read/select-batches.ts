@@ -36,13 +36,25 @@ export function selectBatches(
       let end = table.endAt(row);
       // Batches that were not accepted lie between two accepted ones as a hole.
       for (row++; row < endRow && table.positionAt(row) === end; row++) end = table.endAt(row);
-      chunks.push(loaded.bytes.subarray(start, end));
+      addViews(chunks, loaded.pieces, start, end);
       bytes += end - start;
       offset = row < table.count ? table.baseOffsetAt(row) : table.nextOffset;
     }
     if (endRow < table.count) break;
   }
   return { chunks, bytes, nextOffset: offset };
+}
+
+/** The bytes of an extent from `start` to `end`. */
+function addViews(chunks: Buffer[], pieces: readonly Buffer[], start: number, end: number): void {
+  let position = 0;
+  for (const piece of pieces) {
+    const from = Math.max(start, position) - position;
+    const to = Math.min(end, position + piece.length) - position;
+    if (from < to) chunks.push(piece.subarray(from, to));
+    position += piece.length;
+    if (position >= end) return;
+  }
 }
 
 /** The row after the last one that fits. */

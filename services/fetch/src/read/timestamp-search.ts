@@ -2,6 +2,7 @@ import type { Extent, PartitionHead } from '@kafscale/cluster';
 import { errorCodes } from '@kafscale/codec';
 import { describeError, invariant, isOperatingError } from '@kafscale/core';
 import type { BlockLoader } from '../blocks/block-loader.js';
+import { Lease } from '../blocks/lease.js';
 import type { LoadedExtent } from '../blocks/verify-extent.js';
 import type { ExtentIndex } from '../extents/extent-index.js';
 import type { FetchLog } from '../fetch-log.js';
@@ -103,8 +104,15 @@ export class TimestampSearch {
     const { loader } = this.#options;
     const { leaderEpoch } = head;
     const loading = { arrival: 0, leaderEpoch, loadClass: 'catchUp' } as const;
-    const result = await loader.load({ extent, ...loading });
-    if (result.kind === 'loaded') return { kind: 'found', record: await search(result.loaded) };
+    const lease = new Lease();
+    const result = await loader.load({ extent, ...loading }, lease);
+    if (result.kind === 'loaded') {
+      try {
+        return { kind: 'found', record: await search(result.loaded) };
+      } finally {
+        lease.release();
+      }
+    }
     if (result.kind === 'gone' && !loader.isBad(extent)) {
       if (await this.#isReplaced(extent)) return { kind: 'replaced' };
       loader.reportLost(extent, result.reason);

@@ -19,13 +19,14 @@ import {
 import type { ProduceRequest } from '@kafscale/codec';
 import { invariant, isOperatingError } from '@kafscale/core';
 import type { ByteBudget, Clock } from '@kafscale/core';
-import type { KafkaReply, KafkaRequest, TopicState } from '@kafscale/cluster';
+import type { KafkaReply, KafkaRequest, RequestMemory, TopicState } from '@kafscale/cluster';
 import type { IngestLog, IngestMetrics } from '../observability.js';
 import type { SegmentPipeline } from '../segment/segment-pipeline.js';
 import type { ConnectionOrder } from './connection-order.js';
 import { LostSequences } from './lost-sequences.js';
 import { PendingProduce } from './pending-produce.js';
 import type { PartitionAnswer } from './pending-produce.js';
+import type { ProduceThrottle } from './produce-throttle.js';
 
 /** What ingest knows of topics: the feed's replica. */
 export interface TopicDirectory {
@@ -39,6 +40,7 @@ export interface ProduceOptions {
   readonly pipeline: SegmentPipeline;
   readonly order: ConnectionOrder;
   readonly budget: ByteBudget;
+  readonly throttle: ProduceThrottle;
   readonly clock: Clock;
   readonly log: IngestLog;
   readonly metrics: IngestMetrics;
@@ -62,7 +64,7 @@ export class ProduceHandler {
       return Promise.resolve({ kind: 'close', reason });
     }
     const produce = produceRequest.decode(request.body, request.apiVersion);
-    const pending = new PendingProduce(produce, request, this.#lost);
+    const pending = new PendingProduce(produce, request, this.#lost, this.#options.throttle);
     this.#options.order.run(request.connectionId, () => {
       const refusal = refusalOfAll(produce);
       if (refusal !== errorCodes.NONE) {
@@ -72,27 +74,29 @@ export class ProduceHandler {
       }
       return this.#admit(produce, pending, request);
     });
+    if (!pending.isAdmitted) pending.waits(recordBytes(produce));
     return pending.reply;
   }
 
-  /** Waits for memory and unknown topics if it must, then appends; undefined when it need not. */
+  /** Waits for memory, unknown topics and lanes if it must, then appends; undefined when it need not. */
   #admit(
     produce: ProduceRequest,
     pending: PendingProduce,
-    { apiVersion, connectionId }: KafkaRequest,
+    { apiVersion, connectionId, memory }: KafkaRequest,
   ): Promise<void> | undefined {
     const { budget, topics } = this.#options;
     const bytes = recordBytes(produce);
     const known = produce.topicData.every((topic) => topics.topicByName(topic.name) !== undefined);
-    if (known && budget.tryTake(bytes)) {
-      this.#append({ produce, pending, apiVersion, connectionId, bytes });
+    const admission = { produce, pending, apiVersion, connectionId, memory, bytes };
+    if (known && this.#laneChange(produce) === undefined && budget.tryTake(bytes)) {
+      this.#append(admission);
       return undefined;
     }
-    return this.#admitLater({ produce, pending, apiVersion, connectionId, bytes }, known);
+    return this.#admitLater(admission, known);
   }
 
   async #admitLater(admission: Admission, known: boolean): Promise<void> {
-    const { budget, log, topics } = this.#options;
+    const { log, topics } = this.#options;
     if (!known) {
       try {
         await topics.barrier();
@@ -104,13 +108,48 @@ export class ProduceHandler {
         return;
       }
     }
-    await budget.take(admission.bytes);
+    await this.#takeMemory(admission);
+    // Again and again: while it waits for one partition, another can change its lane.
+    for (;;) {
+      const change = this.#laneChange(admission.produce);
+      if (change === undefined) break;
+      await change();
+    }
     this.#append(admission);
   }
 
+  async #takeMemory({ bytes }: Admission): Promise<void> {
+    const { budget, clock, metrics, pipeline, throttle } = this.#options;
+    if (budget.tryTake(bytes)) return;
+    const sinceMs = clock.monotonicMs();
+    const taken = budget.take(bytes);
+    throttle.memoryIsShort();
+    pipeline.relieve();
+    await taken;
+    metrics.produceWaited(clock.monotonicMs() - sinceMs);
+  }
+
+  /** Of the first partition that has to change its lane (see SegmentPipeline). */
+  #laneChange(produce: ProduceRequest): (() => Promise<void>) | undefined {
+    const { pipeline, topics } = this.#options;
+    if (!pipeline.hasSeveralLanes) return undefined;
+    for (const { name, partitionData } of produce.topicData) {
+      const topic = topics.topicByName(name);
+      if (topic === undefined) continue;
+      for (const { index } of partitionData) {
+        const partition = topic.partitions[index];
+        if (partition === undefined) continue;
+        const change = pipeline.laneChange(partition.partitionId, topic.settings.flushMs);
+        if (change !== undefined) return change;
+      }
+    }
+    return undefined;
+  }
+
   #append(admission: Admission): void {
-    const { budget, metrics, topics } = this.#options;
+    const { budget, clock, metrics, topics } = this.#options;
     const { produce, pending } = admission;
+    const nowMs = clock.monotonicMs();
     let appendedBytes = 0;
     let batches = 0;
     for (const [topicIndex, data] of produce.topicData.entries()) {
@@ -118,7 +157,7 @@ export class ProduceHandler {
       for (const [partitionIndex, { records }] of data.partitionData.entries()) {
         const answer = pending.topics[topicIndex]?.partitions[partitionIndex];
         if (answer === undefined) continue;
-        const refusal = this.#appendPartition(topic, answer, records, admission);
+        const refusal = this.#appendPartition(topic, answer, records, { admission, nowMs });
         if (refusal === errorCodes.NONE) {
           appendedBytes += records?.length ?? 0;
           batches += 1;
@@ -138,9 +177,10 @@ export class ProduceHandler {
     topic: TopicState | undefined,
     answer: PartitionAnswer,
     records: Buffer | null,
-    { apiVersion, connectionId }: Admission,
+    { admission, nowMs: arrivedAtMs }: { admission: Admission; nowMs: number },
   ): number {
     const { clock, pipeline } = this.#options;
+    const { apiVersion, connectionId, memory, produce } = admission;
     const partition = topic?.partitions[answer.index];
     if (topic === undefined || partition === undefined) {
       return errorCodes.UNKNOWN_TOPIC_OR_PARTITION;
@@ -177,9 +217,13 @@ export class ProduceHandler {
         partitionIndex: answer.index,
       },
       records,
+      memory,
       header: this.#header,
       logAppendTimeMs: isLogAppendTime ? nowMs : -1,
       listener: answer,
+      flushMs: settings.flushMs,
+      timeoutMs: produce.timeoutMs,
+      arrivedAtMs,
     });
     return errorCodes.NONE;
   }
@@ -190,6 +234,8 @@ interface Admission {
   readonly pending: PendingProduce;
   readonly apiVersion: number;
   readonly connectionId: string;
+  /** Of the request, where it may be held. */
+  readonly memory: RequestMemory | undefined;
   readonly bytes: number;
 }
 

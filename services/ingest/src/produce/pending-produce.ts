@@ -4,6 +4,7 @@ import { invariant } from '@kafscale/core';
 import type { KafkaReply, KafkaRequest } from '@kafscale/cluster';
 import type { BatchListener, BatchOutcome } from '../segment/open-segment.js';
 import type { LostSequences } from './lost-sequences.js';
+import type { ProduceThrottle } from './produce-throttle.js';
 
 /** The answer to one partition of a Produce request, as it comes in. */
 class PartitionAnswer implements BatchListener {
@@ -45,6 +46,10 @@ export class PendingProduce {
   readonly #acks: number;
   readonly #connectionId: string;
   readonly #lost: LostSequences;
+  readonly #throttle: ProduceThrottle;
+  #isAdmitted = false;
+  /** Of records, if it was not admitted at once. */
+  #waitingBytes = 0;
   #open: number;
   #resolve: (reply: KafkaReply) => void = () => undefined;
 
@@ -52,10 +57,12 @@ export class PendingProduce {
     request: ProduceRequest,
     envelope: Pick<KafkaRequest, 'apiVersion' | 'connectionId'>,
     lost: LostSequences,
+    throttle: ProduceThrottle,
   ) {
     this.#apiVersion = envelope.apiVersion;
     this.#connectionId = envelope.connectionId;
     this.#lost = lost;
+    this.#throttle = throttle;
     this.#acks = request.acks;
     this.reply = new Promise((resolve) => {
       this.#resolve = resolve;
@@ -72,11 +79,23 @@ export class PendingProduce {
 
   /** Every partition has been refused or appended. acks=0 is answered now, by silence. */
   admitted(): void {
+    this.#isAdmitted = true;
+    this.#throttle.admitted(this.#waitingBytes);
     if (this.#acks === 0) {
       const failed = this.topics.some((topic) => topic.partitions.some((p) => p.errorCode !== 0));
       this.#resolve(failed ? closeUnanswerable : { kind: 'none' });
     }
     this.partitionSettled();
+  }
+
+  get isAdmitted(): boolean {
+    return this.#isAdmitted;
+  }
+
+  /** It was not admitted at once: its client is told to slow down, if that is for want of memory. */
+  waits(bytes: number): void {
+    this.#waitingBytes = bytes;
+    this.#throttle.waits(bytes);
   }
 
   refuseAll(errorCode: number): void {
@@ -115,7 +134,7 @@ export class PendingProduce {
             logStartOffset: partition.logStartOffset,
           })),
         })),
-        throttleTimeMs: 0,
+        throttleTimeMs: this.#waitingBytes > 0 ? this.#throttle.timeMs() : 0,
       },
       this.#apiVersion,
     );

@@ -18,6 +18,13 @@ export interface SealJob {
 /** Numbers per batch in {@link SealJob.batches}: partition, chunk, position, length, append time. */
 export const batchFields = 5;
 
+/** A segment that is in the object store, and how long the worker took for what. */
+export interface StoredSegment extends SealResult {
+  /** CRCs, extents and footer. */
+  readonly sealMs: number;
+  readonly putMs: number;
+}
+
 export interface SealResult {
   readonly sizeBytes: number;
   /** Position and length of each partition's extent, two numbers each; length 0: nothing was kept. */

@@ -1,4 +1,5 @@
 import type { BatchHeader } from '@kafscale/codec';
+import type { RequestMemory } from '@kafscale/cluster';
 import { invariant, limits } from '@kafscale/core';
 import type { ChunkPool } from './chunk-pool.js';
 
@@ -42,7 +43,21 @@ export interface SegmentPartition extends PartitionTarget {
   readonly batches: SegmentBatch[];
 }
 
-/** The batches that are collected until the segment is sealed. Their bytes are copied once: here. */
+/** What {@link OpenSegment.append} takes. */
+export interface BatchAppend {
+  readonly target: PartitionTarget;
+  readonly records: Buffer;
+  /** Of the request that brought the batch. Held if it can be; without it the batch is copied. */
+  readonly memory?: RequestMemory | undefined;
+  readonly header: BatchHeader;
+  readonly logAppendTimeMs: number;
+  readonly listener: BatchListener;
+}
+
+/**
+ * The batches that are collected until the segment is sealed. Those that came in memory which the
+ * sealing threads can read stay there; the bytes of the others are copied into chunks.
+ */
 export class OpenSegment {
   readonly segmentId: string;
   /** Database time at the first append, never later than the truth; orphan collection counts on it. */
@@ -50,11 +65,16 @@ export class OpenSegment {
   /** Own monotonic time at the first append, for the age bound. */
   readonly openedAtMs: number;
   readonly partitions = new Map<number, SegmentPartition>();
+  /** Whole shared memories that batches lie in: chunks, and memory of requests. */
   readonly chunks: Buffer[] = [];
   bytes = 0;
   batchCount = 0;
   readonly #pool: ChunkPool;
-  #chunkUsed = 0;
+  /** Index in `chunks` of the one that batches are copied into. */
+  #copyChunk = -1;
+  #copyChunkUsed = 0;
+  readonly #ownChunks: Buffer[] = [];
+  readonly #held: RequestMemory[] = [];
 
   constructor(options: {
     segmentId: string;
@@ -74,24 +94,18 @@ export class OpenSegment {
     return this.partitions.has(partitionId) || this.partitions.size < limits.segmentExtentsMax;
   }
 
-  append(append: {
-    target: PartitionTarget;
-    records: Buffer;
-    header: BatchHeader;
-    logAppendTimeMs: number;
-    listener: BatchListener;
-  }): void {
-    const { target, records, header, logAppendTimeMs, listener } = append;
-    const chunk = this.#chunkWithRoom(records.length);
-    const position = this.#chunkUsed;
-    records.copy(chunk, position);
-    this.#chunkUsed += records.length;
+  append(append: BatchAppend): void {
+    const { target, records, memory, header, logAppendTimeMs, listener } = append;
+    const place =
+      memory !== undefined && records.buffer instanceof SharedArrayBuffer
+        ? this.#hold(records, records.buffer, memory)
+        : this.#copy(records);
     const partition = this.#partition(target);
     const stamped = logAppendTimeMs >= 0;
     partition.batches.push({
       partition,
-      chunk: this.chunks.length - 1,
-      position,
+      chunk: place.chunk,
+      position: place.position,
       length: records.length,
       recordCount: header.recordCount,
       firstTimestampMs: stamped ? logAppendTimeMs : header.firstTimestampMs,
@@ -108,25 +122,53 @@ export class OpenSegment {
 
   /** Gives the memory back. Nobody may read the segment's batches from here on. */
   release(): void {
-    for (const chunk of this.chunks) this.#pool.give(chunk);
+    for (const chunk of this.#ownChunks.splice(0)) this.#pool.give(chunk);
+    for (const memory of this.#held.splice(0)) memory.release();
     this.chunks.length = 0;
+  }
+
+  /** Batches of one request come one after the other: its memory is held and listed once. */
+  #hold(records: Buffer, shared: SharedArrayBuffer, memory: RequestMemory): BatchPlace {
+    if (this.#held.at(-1) !== memory) {
+      memory.retain();
+      this.#held.push(memory);
+    }
+    if (this.chunks.at(-1)?.buffer !== shared) this.chunks.push(Buffer.from(shared));
+    return { chunk: this.chunks.length - 1, position: records.byteOffset };
+  }
+
+  #copy(records: Buffer): BatchPlace {
+    const chunk = this.#chunkWithRoom(records.length);
+    const position = this.#copyChunkUsed;
+    records.copy(chunk, position);
+    this.#copyChunkUsed += records.length;
+    return { chunk: this.#copyChunk, position };
   }
 
   #partition(target: PartitionTarget): SegmentPartition {
     const known = this.partitions.get(target.partitionId);
     if (known) return known;
-    const partition: SegmentPartition = { ...target, batches: [] };
-    this.partitions.set(target.partitionId, partition);
+    // Not `...target`: a spread to which a field is added takes 2.7 µs instead of 0.4.
+    const { partitionId, partitionIndex, topicId } = target;
+    const partition: SegmentPartition = { partitionId, topicId, partitionIndex, batches: [] };
+    this.partitions.set(partitionId, partition);
     return partition;
   }
 
   #chunkWithRoom(bytes: number): Buffer {
-    const current = this.chunks.at(-1);
-    if (current && this.#chunkUsed + bytes <= current.byteLength) return current;
+    const current = this.chunks[this.#copyChunk];
+    if (current && this.#copyChunkUsed + bytes <= current.byteLength) return current;
     const chunk = this.#pool.take(bytes);
     invariant(chunk.byteLength >= bytes, 'a chunk holds the batch it was taken for');
-    this.chunks.push(chunk);
-    this.#chunkUsed = 0;
+    this.#copyChunk = this.chunks.push(chunk) - 1;
+    this.#ownChunks.push(chunk);
+    this.#copyChunkUsed = 0;
     return chunk;
   }
+}
+
+interface BatchPlace {
+  /** Index in {@link OpenSegment.chunks}. */
+  readonly chunk: number;
+  readonly position: number;
 }

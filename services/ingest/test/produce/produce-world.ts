@@ -12,6 +12,7 @@ import { ByteBudget, systemClock } from '@kafscale/core';
 import type { Clock, OperatingError } from '@kafscale/core';
 import { ProduceHandler } from '../../src/produce/00-produce.js';
 import { ConnectionOrder } from '../../src/produce/connection-order.js';
+import { ProduceThrottle } from '../../src/produce/produce-throttle.js';
 import { buildSegment } from '../../src/seal/build-segment.js';
 import { ChunkPool } from '../../src/segment/chunk-pool.js';
 import { RecentSegments } from '../../src/segment/recent-segments.js';
@@ -25,6 +26,7 @@ export const settings: TopicSettings = {
   timestampType: 'CreateTime',
   timestampBeforeMsMax: 1_000_000,
   timestampAfterMsMax: 1_000,
+  flushMs: -1,
 };
 
 interface PartitionData {
@@ -68,14 +70,16 @@ export class ProduceWorld {
       wallMs: () => nowMs,
     };
     this.budget = new ByteBudget(options.bytesInFlightMax ?? 1_000_000);
+    const throttle = new ProduceThrottle(clock);
     const pipeline = new SegmentPipeline({
       coordinator: { commitSegments: (segments) => this.#commit(segments) },
       upload: (job) => {
         const { chunks, result } = buildSegment(job);
         this.stored.push({ segmentId: job.segmentId, bytes: Buffer.concat(chunks) });
         this.bytesInFlightSeen = Math.max(this.bytesInFlightSeen, this.budget.takenBytes);
-        return Promise.resolve(result);
+        return Promise.resolve({ ...result, sealMs: 0, putMs: 0 });
       },
+      uploadsMax: 100,
       segmentKey: (segmentId) => segmentId,
       writer: () => ({ nodeId: 1, incarnation: 1 }),
       databaseNowMs: () => nowMs,
@@ -90,7 +94,10 @@ export class ProduceWorld {
       softwareVersion: 'test',
       log: silentLog,
       metrics: noMetrics,
-      onSettled: (bytes) => this.budget.give(bytes),
+      onSettled: (bytes) => {
+        this.budget.give(bytes);
+        throttle.drained(bytes);
+      },
     });
     this.#handler = new ProduceHandler({
       topics: {
@@ -103,6 +110,7 @@ export class ProduceWorld {
       pipeline,
       order: new ConnectionOrder(),
       budget: this.budget,
+      throttle,
       clock,
       log: silentLog,
       metrics: noMetrics,
@@ -120,6 +128,12 @@ export class ProduceWorld {
     }));
     const topicId = `00000000-0000-4000-8000-${String(first).padStart(12, '0')}`;
     this.topics.set(name, { topicId, name, settings: { ...settings, ...changes }, partitions });
+  }
+
+  /** As the feed does when its configs are altered. */
+  alterTopic(name: string, changes: Partial<TopicSettings>): void {
+    const topic = this.topics.get(name)!;
+    this.topics.set(name, { ...topic, settings: { ...topic.settings, ...changes } });
   }
 
   holdCommits(): void {
@@ -165,10 +179,7 @@ export class ProduceWorld {
 
   /** The answers, by topic and partition in the order of the request. */
   async produce(request: Parameters<ProduceWorld['reply']>[0]): Promise<Answer[]> {
-    const reply = await this.reply(request);
-    if (reply.kind !== 'response') throw new Error(JSON.stringify(reply));
-    const body = Buffer.concat(reply.chunks);
-    const { responses } = apis.produce.response.decode(body, request.version ?? 9);
+    const { responses } = await this.#response(request);
     return responses.flatMap(({ partitionResponses }) =>
       partitionResponses.map((each) => ({
         errorCode: each.errorCode,
@@ -177,6 +188,17 @@ export class ProduceWorld {
         logStartOffset: Number(each.logStartOffset),
       })),
     );
+  }
+
+  /** What the client is told to wait. */
+  async throttleTimeMs(request: Parameters<ProduceWorld['reply']>[0]): Promise<number> {
+    return (await this.#response(request)).throttleTimeMs;
+  }
+
+  async #response(request: Parameters<ProduceWorld['reply']>[0]) {
+    const reply = await this.reply(request);
+    if (reply.kind !== 'response') throw new Error(JSON.stringify(reply));
+    return apis.produce.response.decode(Buffer.concat(reply.chunks), request.version ?? 9);
   }
 
   /** One batch for partition 0 of a topic; its error code. */

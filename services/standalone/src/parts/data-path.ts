@@ -46,7 +46,10 @@ export async function startFetch(context: PartContext): Promise<ClosableFetchSer
     replica,
     coordinator,
     store,
+    isStoreRemote: !config.storeUrl.startsWith('file:'),
     recentSegments: (nodeId) => neighbours.recentSegmentsOf(nodeId),
+    // A file on the same disk is nearer than another process.
+    ...(config.storeUrl.startsWith('file:') ? {} : { blockPeers: neighbours }),
     log,
     metrics: registerFetchMetrics(metrics),
     limits: { blockCacheBytes: config.blockCacheBytes },

@@ -22,7 +22,7 @@ export async function startInternalListener(options: {
   };
   if (coordinator) serve(servicePaths.coordinator, serveCoordinator(coordinator));
   if (ingest) serve(servicePaths.ingest, serveIngest(ingest));
-  if (fetch) serve(servicePaths.fetch, serveFetch(fetch));
+  if (fetch) serve(servicePaths.fetch, serveFetch(fetch, fetch.blocks));
   if (endpoints.length === 0) return '';
   const { internalAdvertisedHost, internalHost: host, internalPort: port } = config;
   const server = await startServer({ host, port, routes: [], endpoints }, log);

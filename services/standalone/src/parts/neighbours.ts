@@ -1,5 +1,6 @@
-import { connectCoordinator, connectFetch, connectIngest } from '@kafscale/cluster';
+import { connectBlocks, connectCoordinator, connectFetch, connectIngest } from '@kafscale/cluster';
 import type {
+  BlockService,
   ClusterMembership,
   IngestService,
   KafkaService,
@@ -7,6 +8,7 @@ import type {
   RemoteOptions,
   RemoteService,
 } from '@kafscale/cluster';
+import type { BlockPeers } from '@kafscale/fetch';
 import { NodeDirectory } from '@kafscale/front';
 import type { DirectoryNode, ServingRole } from '@kafscale/front';
 import type { RpcLog } from '@kafscale/rpc';
@@ -26,6 +28,8 @@ interface Neighbour {
   readonly directoryNode: DirectoryNode;
   /** Reads of recent segments go by a link of their own, so that they never wait behind produces. */
   recentSegments: (IngestService & RemoteService) | undefined;
+  /** To a fetch node, if this process is one too. */
+  readonly blocks: (BlockService & RemoteService) | undefined;
   readonly links: RemoteService[];
 }
 
@@ -33,10 +37,11 @@ interface Neighbour {
  * The live nodes of the cluster as this process calls them: its own services directly, those of
  * others by links that are opened when a node appears and closed when it has gone.
  */
-export class Neighbours {
+export class Neighbours implements BlockPeers {
   readonly directory = new NodeDirectory();
   readonly #options: NeighboursOptions;
   readonly #neighbours = new Map<number, Neighbour>();
+  #fetchNodeIds: readonly number[] = [];
   #membership: ClusterMembership | null = null;
 
   constructor(options: NeighboursOptions) {
@@ -63,6 +68,22 @@ export class Neighbours {
     return neighbour.recentSegments.isUp ? neighbour.recentSegments : undefined;
   }
 
+  get ownNodeId(): number {
+    return this.#membership?.nodeId ?? -1;
+  }
+
+  /**
+   * Of this zone only: a GET is cheaper than bytes between zones, so each zone reads a block once.
+   */
+  fetchNodeIds(): readonly number[] {
+    return this.#fetchNodeIds;
+  }
+
+  blocksOf(nodeId: number): BlockService | undefined {
+    const blocks = this.#neighbours.get(nodeId)?.blocks;
+    return blocks?.isUp === true ? blocks : undefined;
+  }
+
   /** Whether a node of another process with this role can be called right now. */
   reaches(role: ServingRole): boolean {
     return [...this.#neighbours.values()].some(
@@ -85,6 +106,11 @@ export class Neighbours {
     }
     const gone = [...this.#neighbours.values()].filter(({ info }) => !live.has(info.nodeId));
     for (const { info } of gone) this.#neighbours.delete(info.nodeId);
+    this.#fetchNodeIds = membership.view.nodes
+      .filter(({ internalUrl, roles, zone }) => {
+        return roles.includes('fetch') && internalUrl !== '' && zone === this.#options.zone;
+      })
+      .map(({ nodeId }) => nodeId);
     const nodes = [...this.#neighbours.values()].map(({ directoryNode }) => directoryNode);
     const { coordinator, fetch, ingest } = this.#options.parts;
     const own: DirectoryNode = {
@@ -117,7 +143,11 @@ export class Neighbours {
       ...Object.fromEntries(links),
       isUp: (role) => links.get(role)?.isUp === true,
     };
-    return { info, directoryNode, recentSegments: undefined, links: [...links.values()] };
+    const sharesBlocks = parts.fetch !== undefined && info.zone === this.#options.zone;
+    const canServe = info.roles.includes('fetch') && info.internalUrl !== '';
+    const blocks = sharesBlocks && canServe ? connectBlocks(remote) : undefined;
+    const opened: RemoteService[] = [...links.values(), ...(blocks === undefined ? [] : [blocks])];
+    return { info, directoryNode, recentSegments: undefined, blocks, links: opened };
   }
 
   #remote(info: NodeInfo): RemoteOptions {

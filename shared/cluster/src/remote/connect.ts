@@ -1,11 +1,13 @@
 import { describeError, limits, OperatingError } from '@kafscale/core';
 import { RpcLink } from '@kafscale/rpc';
 import type { CallOptions, RpcLinkBounds, RpcLog } from '@kafscale/rpc';
+import type { BlockRead, BlockService } from '../blocks.js';
 import type { SegmentAnswer, SegmentCommit } from '../commit.js';
 import type { Extent, FeedListener, FeedOptions, FeedPosition, FeedSubscription } from '../feed.js';
 import type { KafkaReply, KafkaRequest, KafkaService } from '../kafka-service.js';
 import type { ClusterView, NodeGrant, NodeRegistration } from '../nodes.js';
 import type { CoordinatorService, FetchService, IngestService } from '../services.js';
+import { decodeBlockAnswer, encodeBlockRead } from './block-messages.js';
 import { decodeCommitAnswers, encodeCommit } from './commit-messages.js';
 import { decodeFeedMessage, decodeFeedPosition, encodeFeedOptions } from './feed-messages.js';
 import { decodeKafkaReply, encodeKafkaRequest } from './kafka-envelope.js';
@@ -24,13 +26,14 @@ import {
 import {
   coordinatorMethods,
   coordinatorStreams,
+  fetchMethods,
   ingestMethods,
   kafkaMethods,
   servicePaths,
 } from './service-methods.js';
 
 /** Which of the links to a node this is: each class of call has one of its own. */
-export type LinkClass = 'produce' | 'fetch' | 'control';
+export type LinkClass = 'produce' | 'fetch' | 'blocks' | 'control';
 
 export interface RemoteOptions {
   /** `ws://host:port` of the node's internal listener. */
@@ -58,6 +61,11 @@ export function connectIngest(
 
 export function connectFetch(options: RemoteOptions): FetchService & RemoteService {
   return new RemoteKafkaService(openLink(options, servicePaths.fetch, 'fetch'));
+}
+
+/** To another fetch node, by a link of its own: blocks never wait behind clients' requests. */
+export function connectBlocks(options: RemoteOptions): BlockService & RemoteService {
+  return new RemoteBlocks(openLink(options, servicePaths.fetch, 'blocks'));
 }
 
 export function connectCoordinator(options: RemoteOptions): CoordinatorService & RemoteService {
@@ -96,6 +104,30 @@ class RemoteKafkaService implements KafkaService, RemoteService {
     const chunks = encodeKafkaRequest(request);
     const payload = await this.link.call(kafkaMethods.handle, chunks, { signal });
     return readAnswer(payload, decodeKafkaReply);
+  }
+}
+
+class RemoteBlocks implements BlockService, RemoteService {
+  readonly #link: RpcLink;
+
+  constructor(link: RpcLink) {
+    this.#link = link;
+  }
+
+  get isUp(): boolean {
+    return this.#link.isUp;
+  }
+
+  close(): void {
+    this.#link.close();
+  }
+
+  async readExtents(read: BlockRead): Promise<readonly (Buffer | null)[]> {
+    const chunks = encodeBlockRead(read);
+    const payload = await this.#link.call(fetchMethods.readExtents, chunks, shortCall);
+    const extents = readAnswer(payload, decodeBlockAnswer);
+    if (extents.length !== read.wanted.length) throw unreadable('an extent is missing');
+    return extents;
   }
 }
 

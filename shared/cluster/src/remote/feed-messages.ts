@@ -20,6 +20,7 @@ const topicFields = {
   timestampType: schema.int8(),
   timestampBeforeMsMax: schema.float64(),
   timestampAfterMsMax: schema.float64(),
+  flushMs: schema.int32(),
   partitions: schema.bytes(),
   /** Of partitions that have been through a recovery. */
   leaderEpochs: schema.bytes(),
@@ -135,6 +136,7 @@ function packTopic(topic: TopicState): PackedTopicInput {
     timestampType: timestampTypes.indexOf(settings.timestampType),
     timestampBeforeMsMax: settings.timestampBeforeMsMax,
     timestampAfterMsMax: settings.timestampAfterMsMax,
+    flushMs: settings.flushMs,
     partitions: packPartitions(topic.partitions),
     leaderEpochs: packLeaderEpochs(topic.partitions),
   };
@@ -202,6 +204,7 @@ function unpackTopic(packed: PackedTopic): TopicState {
       timestampType: timestampType ?? malformed(`timestamp type ${packed.timestampType}`),
       timestampBeforeMsMax: packed.timestampBeforeMsMax,
       timestampAfterMsMax: packed.timestampAfterMsMax,
+      flushMs: packed.flushMs,
     },
     partitions,
   };

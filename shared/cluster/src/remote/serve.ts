@@ -1,7 +1,9 @@
 import type { RpcCallHandler, RpcService, RpcStreamHandler } from '@kafscale/rpc';
+import type { BlockService } from '../blocks.js';
 import type { FeedMessage } from '../feed.js';
 import type { KafkaService } from '../kafka-service.js';
 import type { CoordinatorService, FetchService, IngestService } from '../services.js';
+import { decodeBlockRead, encodeBlockAnswer } from './block-messages.js';
 import { decodeCommit, encodeCommitAnswers } from './commit-messages.js';
 import { decodeFeedOptions, encodeFeedMessage, encodeFeedPosition } from './feed-messages.js';
 import { decodeKafkaRequest, encodeKafkaReply } from './kafka-envelope.js';
@@ -20,6 +22,7 @@ import {
 import {
   coordinatorMethods,
   coordinatorStreams,
+  fetchMethods,
   ingestMethods,
   kafkaMethods,
 } from './service-methods.js';
@@ -42,8 +45,15 @@ export function serveIngest(service: IngestService): RpcService {
   };
 }
 
-export function serveFetch(service: FetchService): RpcService {
-  return { calls: new Map([[kafkaMethods.handle, handleOf(service)]]), streams: new Map() };
+/** `blocks`: what the node does for other fetch nodes. */
+export function serveFetch(service: FetchService, blocks?: BlockService): RpcService {
+  const calls = new Map<number, RpcCallHandler>([[kafkaMethods.handle, handleOf(service)]]);
+  if (blocks !== undefined) {
+    calls.set(fetchMethods.readExtents, async (payload) =>
+      encodeBlockAnswer(await blocks.readExtents(decodeBlockRead(payload))),
+    );
+  }
+  return { calls, streams: new Map() };
 }
 
 export function serveCoordinator(service: CoordinatorService): RpcService {

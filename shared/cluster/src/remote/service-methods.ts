@@ -9,6 +9,8 @@ export const kafkaMethods = { handle: 1 } as const;
 
 export const ingestMethods = { readRecentSegment: 2 } as const;
 
+export const fetchMethods = { readExtents: 2 } as const;
+
 export const coordinatorMethods = {
   register: 2,
   heartbeat: 3,

@@ -33,6 +33,9 @@ const position = {
   recordCount: 57,
 } as const;
 
+/** What stands before the bytes that a batch's CRC covers. */
+export const batchBytesBeforeCrc = position.attributes;
+
 /** What stands before the bytes that `batchLength` counts. */
 const lengthOverheadBytes = 12;
 
@@ -138,6 +141,11 @@ export function readBatchHeader(
   into.isTransactional = (attributes & attributeBits.transactional) !== 0;
   into.isControl = (attributes & attributeBits.control) !== 0;
   return into;
+}
+
+/** The CRC-32C that the header says. */
+export function batchStoredCrcAt(buffer: Buffer, at: number): number {
+  return buffer.readUInt32BE(at + position.crc);
 }
 
 /** Whether the CRC-32C of the whole batch at `at` is what its header says. */

@@ -23,9 +23,13 @@ import {
 
 /**
  * Everything that follows the body of a segment. The extents are in order of position and do not
- * overlap; either all of them have a base offset (a compacted segment) or none.
+ * overlap; either all of them have a base offset (a compacted segment) or none. With `sizeMultiple`
+ * the whole object, which begins with `bodyBytes` of body, is padded to a multiple of it.
  */
-export function encodeSegmentFooter(footer: SegmentFooter): Buffer {
+export function encodeSegmentFooter(
+  footer: SegmentFooter,
+  padding: { bodyBytes: number; sizeMultiple: number } = { bodyBytes: 0, sizeMultiple: 1 },
+): Buffer {
   const { batchIndex, extents, writer } = footer;
   invariant(extents.length > 0, 'an empty segment is never written');
   invariant(extents.length <= limits.segmentExtentsMax, 'the extents of a segment are bounded');
@@ -35,8 +39,11 @@ export function encodeSegmentFooter(footer: SegmentFooter): Buffer {
   invariant(version.length <= softwareVersionBytesMax, 'the software version is short');
   const tableBytes = extentTableHeadBytes + extents.length * entryBytes;
   const indexBytes = batchIndex === undefined ? 0 : batchIndexBytes(batchIndex);
-  const footerBytes =
+  const contentBytes =
     2 * sectionHeaderBytes + tableBytes + writerFixedBytes + version.length + indexBytes;
+  const unpaddedBytes = padding.bodyBytes + contentBytes + trailer.bytes;
+  const paddingBytes = paddingSectionBytes(unpaddedBytes, padding.sizeMultiple);
+  const footerBytes = contentBytes + paddingBytes;
   invariant(footerBytes + trailer.bytes <= limits.segmentFooterBytesMax, 'a footer is bounded');
   const bytes = Buffer.alloc(footerBytes + trailer.bytes);
 
@@ -59,9 +66,21 @@ export function encodeSegmentFooter(footer: SegmentFooter): Buffer {
   at = writeSectionHeader(bytes, at, segmentSections.writer, writerFixedBytes + version.length);
   at = writeWriter(bytes, at, writer, version);
   if (batchIndex !== undefined) at = writeBatchIndex(bytes, at, batchIndex);
+  if (paddingBytes > 0) {
+    writeSectionHeader(bytes, at, segmentSections.padding, paddingBytes - sectionHeaderBytes);
+    at += paddingBytes;
+  }
   invariant(at === footerBytes, 'the footer encoder wrote what it measured');
   writeTrailer(bytes, footerBytes);
   return bytes;
+}
+
+/** 0, or at least a section's header. */
+function paddingSectionBytes(objectBytes: number, sizeMultiple: number): number {
+  const missingBytes = (sizeMultiple - (objectBytes % sizeMultiple)) % sizeMultiple;
+  return missingBytes > 0 && missingBytes < sectionHeaderBytes
+    ? missingBytes + sizeMultiple
+    : missingBytes;
 }
 
 function writeSectionHeader(bytes: Buffer, at: number, type: number, length: number): number {

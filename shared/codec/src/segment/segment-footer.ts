@@ -51,7 +51,8 @@ export interface SegmentFooter {
   readonly batchIndex?: readonly BatchIndexEntry[];
 }
 
-export const segmentSections = { extents: 1, writer: 2, batchIndex: 3 } as const;
+/** Padding: zeros that bring the object to a size which the store writes at the least cost. */
+export const segmentSections = { extents: 1, writer: 2, batchIndex: 3, padding: 4 } as const;
 
 /** Trailer: footer length u32, version u16, incompatible flags u16, CRC-32C u32, magic. */
 export const trailer = {

@@ -79,6 +79,28 @@ const twoExtents: SegmentFooter = {
   },
 };
 
+describe('padding', () => {
+  it('brings the object to a multiple of the size, and readers skip it', () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 255, max: 10_000 }), (bodyBytes) => {
+        const padded = encodeSegmentFooter(twoExtents, { bodyBytes, sizeMultiple: 4096 });
+        expect((bodyBytes + padded.length) % 4096).toBe(0);
+        expect(padded.length).toBeLessThan(encodeSegmentFooter(twoExtents).length + 4096 + 8);
+        expect(decode(padded, bodyBytes + padded.length)).toEqual(twoExtents);
+      }),
+    );
+  });
+
+  it('is never a piece of a section header', () => {
+    const { length } = encodeSegmentFooter(twoExtents);
+    for (let missing = 0; missing <= 9; missing += 1) {
+      const bodyBytes = 8192 - length - missing;
+      const padded = encodeSegmentFooter(twoExtents, { bodyBytes, sizeMultiple: 4096 });
+      expect(padded.length).toBe(length + missing + (missing > 0 && missing < 8 ? 4096 : 0));
+    }
+  });
+});
+
 describe('the golden segments', () => {
   it('decode', () => {
     expect(decodeSegmentFooter(golden('two-extents'), 467)).toEqual({

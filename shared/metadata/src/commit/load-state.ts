@@ -1,27 +1,35 @@
 import type { SegmentAnswer, SegmentCommit } from '@kafscale/cluster';
 import { invariant } from '@kafscale/core';
 
-import { numberArray, parseNumberArray, textArray } from '../arrays.js';
+import { numberArray, parseNumberArray, parseSafeIntegers, textArray } from '../arrays.js';
 import type { Sql } from '../database.js';
 import { fenceShard, requireLease } from '../shards.js';
 import type { Lease } from '../store-types.js';
 import { decodeAnswer } from './answer-text.js';
 import type { CommitState, KeptBatch, PartitionState, ProducerState } from './types.js';
 
-interface PartitionRow {
-  readonly partition_id: number;
-  readonly log_start_offset: number;
-  readonly next_offset: number;
-  readonly max_timestamp_ms: number;
-  readonly producer_state_floor: number;
+/**
+ * Columns as arrays, in one row: a row of its own for each partition and producer costs the driver
+ * four times as much as the array costs to parse. Null when there is none.
+ */
+interface PartitionColumns {
+  readonly partition_ids: string | null;
+  readonly log_start_offsets: string | null;
+  readonly next_offsets: string | null;
+  readonly max_timestamps_ms: string | null;
+  readonly producer_state_floors: string | null;
 }
 
-interface ProducerRow {
-  readonly partition_id: number;
-  readonly producer_id: number;
-  readonly producer_epoch: number;
-  readonly batches: string;
-  readonly is_restored: boolean;
+interface ProducerColumns {
+  readonly partition_ids: string | null;
+  readonly producer_ids: string | null;
+  readonly producer_epochs: string | null;
+  /** 1 or 0 each. */
+  readonly restored: string | null;
+  /** How many numbers each producer has in `batches`. */
+  readonly lengths: string | null;
+  /** Of all producers, one after the other. */
+  readonly batches: string | null;
 }
 
 interface ClusterRow {
@@ -66,8 +74,8 @@ export async function loadCommitState(
     storedAnswers: new Map(
       stored.map((row): [string, SegmentAnswer] => [row.segment_id, decodeAnswer(row.answer)]),
     ),
-    partitions: new Map(partitions.map((row) => [row.partition_id, partitionOf(row)])),
-    producers: producers.map(producerOf),
+    partitions: partitionsOf(partitions[0]),
+    producers: producersOf(producers[0]),
   };
 }
 
@@ -89,12 +97,19 @@ function lockPartitions(sql: Sql, lease: Lease, segments: readonly SegmentCommit
   for (const segment of segments) {
     for (const extent of segment.extents) partitionIds.add(extent.partitionId);
   }
-  return sql<PartitionRow[]>`
-    SELECT partition_id, log_start_offset, next_offset, max_timestamp_ms, producer_state_floor
-    FROM partitions
-    WHERE partition_id = ANY(${numberArray([...partitionIds])}::int[])
-      AND shard_id = ${lease.shardId} AND deleted_at IS NULL
-    ORDER BY partition_id FOR NO KEY UPDATE`;
+  return sql<PartitionColumns[]>`
+    SELECT array_agg(partition_id)::text AS partition_ids,
+      array_agg(log_start_offset)::text AS log_start_offsets,
+      array_agg(next_offset)::text AS next_offsets,
+      array_agg(max_timestamp_ms)::text AS max_timestamps_ms,
+      array_agg(producer_state_floor)::text AS producer_state_floors
+    FROM (
+      SELECT partition_id, log_start_offset, next_offset, max_timestamp_ms, producer_state_floor
+      FROM partitions
+      WHERE partition_id = ANY(${numberArray([...partitionIds])}::int[])
+        AND shard_id = ${lease.shardId} AND deleted_at IS NULL
+      ORDER BY partition_id FOR NO KEY UPDATE
+    ) AS locked`;
 }
 
 function selectAnswers(sql: Sql, segments: readonly SegmentCommit[]) {
@@ -105,9 +120,13 @@ function selectAnswers(sql: Sql, segments: readonly SegmentCommit[]) {
 
 function selectProducers(sql: Sql, segments: readonly SegmentCommit[]) {
   const { partitionIds, producerIds } = producerKeys(segments);
-  return sql<ProducerRow[]>`
-    SELECT p.partition_id, p.producer_id, p.producer_epoch, p.batches::text AS batches,
-      p.is_restored
+  return sql<ProducerColumns[]>`
+    SELECT array_agg(p.partition_id)::text AS partition_ids,
+      array_agg(p.producer_id)::text AS producer_ids,
+      array_agg(p.producer_epoch)::text AS producer_epochs,
+      array_agg(p.is_restored::int)::text AS restored,
+      array_agg(cardinality(p.batches))::text AS lengths,
+      '{' || string_agg(array_to_string(p.batches, ','), ',') || '}' AS batches
     FROM unnest(${numberArray(partitionIds)}::int[], ${numberArray(producerIds)}::bigint[])
       AS k (partition_id, producer_id)
     JOIN producers p ON p.partition_id = k.partition_id AND p.producer_id = k.producer_id`;
@@ -137,35 +156,69 @@ function producerKeys(segments: readonly SegmentCommit[]): {
   return { partitionIds, producerIds };
 }
 
-function partitionOf(row: PartitionRow): PartitionState {
-  return {
-    partitionId: row.partition_id,
-    logStartOffset: row.log_start_offset,
-    nextOffset: row.next_offset,
-    maxTimestampMs: row.max_timestamp_ms,
-    producerStateFloor: row.producer_state_floor,
-  };
+function partitionsOf(columns: PartitionColumns | undefined): Map<number, PartitionState> {
+  invariant(columns !== undefined, 'an aggregate has a row');
+  const partitionIds = parseNumberArray(columns.partition_ids);
+  const logStartOffsets = parseSafeIntegers(columns.log_start_offsets);
+  const nextOffsets = parseSafeIntegers(columns.next_offsets);
+  const maxTimestampsMs = parseSafeIntegers(columns.max_timestamps_ms);
+  const producerStateFloors = parseSafeIntegers(columns.producer_state_floors);
+  const partitions = new Map<number, PartitionState>();
+  for (const [index, partitionId] of partitionIds.entries()) {
+    partitions.set(partitionId, {
+      partitionId,
+      logStartOffset: at(logStartOffsets, index),
+      nextOffset: at(nextOffsets, index),
+      maxTimestampMs: at(maxTimestampsMs, index),
+      producerStateFloor: at(producerStateFloors, index),
+    });
+  }
+  return partitions;
 }
 
 const numbersPerBatch = 4;
 
-function producerOf(row: ProducerRow): ProducerState {
-  const numbers = parseNumberArray(row.batches);
-  invariant(numbers.length > 0, 'a producer row has a batch');
-  invariant(numbers.length % numbersPerBatch === 0, 'a kept batch has four numbers');
+function producersOf(columns: ProducerColumns | undefined): ProducerState[] {
+  invariant(columns !== undefined, 'an aggregate has a row');
+  const producerIds = parseSafeIntegers(columns.producer_ids);
+  const producerEpochs = parseNumberArray(columns.producer_epochs);
+  const restored = parseNumberArray(columns.restored);
+  const lengths = parseNumberArray(columns.lengths);
+  const numbers = parseSafeIntegers(columns.batches);
+  let from = 0;
+  const producers = parseNumberArray(columns.partition_ids).map((partitionId, index) => {
+    const to = from + at(lengths, index);
+    const batches = keptBatches(numbers, from, to);
+    from = to;
+    return {
+      partitionId,
+      producerId: at(producerIds, index),
+      producerEpoch: at(producerEpochs, index),
+      isRestored: at(restored, index) === 1,
+      batches,
+    };
+  });
+  invariant(from === numbers.length, 'every number belongs to a producer');
+  return producers;
+}
+
+function keptBatches(numbers: readonly number[], from: number, to: number): KeptBatch[] {
+  invariant(to > from, 'a producer row has a batch');
+  invariant((to - from) % numbersPerBatch === 0, 'a kept batch has four numbers');
   const batches: KeptBatch[] = [];
-  for (let index = 0; index < numbers.length; index += numbersPerBatch) {
-    const [baseSequence = 0, lastSequence = 0, baseOffset = 0, maxTimestampMs = 0] = numbers.slice(
-      index,
-      index + numbersPerBatch,
-    );
-    batches.push({ baseSequence, lastSequence, baseOffset, maxTimestampMs });
+  for (let index = from; index < to; index += numbersPerBatch) {
+    batches.push({
+      baseSequence: at(numbers, index),
+      lastSequence: at(numbers, index + 1),
+      baseOffset: at(numbers, index + 2),
+      maxTimestampMs: at(numbers, index + 3),
+    });
   }
-  return {
-    partitionId: row.partition_id,
-    producerId: row.producer_id,
-    producerEpoch: row.producer_epoch,
-    isRestored: row.is_restored,
-    batches,
-  };
+  return batches;
+}
+
+function at(numbers: readonly number[], index: number): number {
+  const value = numbers[index];
+  invariant(value !== undefined, 'columns of one statement are equally long');
+  return value;
 }

@@ -68,6 +68,11 @@ function insertSegments(sql: Sql, decided: readonly DecidedSegment[], shardId: n
 /** PRIMARY KEY (partition_id, base_offset) catches a lost lock. */
 function insertExtents(sql: Sql, decided: readonly DecidedExtent[]): Statement {
   const extents = decided.map((item) => item.extent);
+  // Their names are long, and a segment has many extents: rows carry a place in the list of names.
+  const places = new Map<string, number>();
+  for (const { segmentId } of extents) {
+    if (!places.has(segmentId)) places.set(segmentId, places.size + 1);
+  }
   const skipped = extents.map(({ skippedBatches }) =>
     skippedBatches.length === 0 ? null : numberArray(skippedBatches),
   );
@@ -75,21 +80,22 @@ function insertExtents(sql: Sql, decided: readonly DecidedExtent[]): Statement {
     INSERT INTO extents (partition_id, base_offset, next_offset, segment_id, position, length,
                          skipped_batches, first_timestamp_ms, max_timestamp_ms,
                          prefix_max_timestamp_ms)
-    SELECT k.partition_id, k.base_offset, k.next_offset, k.segment_id, k.position, k.length,
+    SELECT k.partition_id, k.base_offset, k.next_offset,
+           (${textArray([...places.keys()])}::uuid[])[k.segment_place], k.position, k.length,
            k.skipped_batches::int[], k.first_timestamp_ms, k.max_timestamp_ms,
            k.prefix_max_timestamp_ms
     FROM unnest(
       ${numberArray(extents.map((extent) => extent.partitionId))}::int[],
       ${numberArray(extents.map((extent) => extent.baseOffset))}::bigint[],
       ${numberArray(extents.map((extent) => extent.nextOffset))}::bigint[],
-      ${textArray(extents.map((extent) => extent.segmentId))}::uuid[],
+      ${numberArray(extents.map((extent) => places.get(extent.segmentId) ?? 0))}::int[],
       ${numberArray(extents.map((extent) => extent.position))}::bigint[],
       ${numberArray(extents.map((extent) => extent.length))}::bigint[],
       ${textArray(skipped)}::text[],
       ${numberArray(extents.map((extent) => extent.firstTimestampMs))}::bigint[],
       ${numberArray(extents.map((extent) => extent.maxTimestampMs))}::bigint[],
       ${numberArray(decided.map((item) => item.prefixMaxTimestampMs))}::bigint[]
-    ) AS k (partition_id, base_offset, next_offset, segment_id, position, length, skipped_batches,
+    ) AS k (partition_id, base_offset, next_offset, segment_place, position, length, skipped_batches,
             first_timestamp_ms, max_timestamp_ms, prefix_max_timestamp_ms)`;
 }
 
@@ -111,12 +117,10 @@ function upsertProducers(sql: Sql, producers: readonly ProducerState[]): Stateme
 }
 
 function batchNumbers({ batches }: ProducerState): string {
-  return numberArray(
-    batches.flatMap((batch) => [
-      batch.baseSequence,
-      batch.lastSequence,
-      batch.baseOffset,
-      batch.maxTimestampMs,
-    ]),
-  );
+  let text = '';
+  for (const { baseOffset, baseSequence, lastSequence, maxTimestampMs } of batches) {
+    if (text !== '') text += ',';
+    text += `${baseSequence},${lastSequence},${baseOffset},${maxTimestampMs}`;
+  }
+  return `{${text}}`;
 }

@@ -60,7 +60,7 @@ export async function loadOrphanSweep(database: Database): Promise<OrphanSweepSt
 }
 
 /**
- * A part is done. After the last one the next sweep is due `intervalMs` after this one was, and, if
+ * Some parts are done. After the last one the next sweep is due `intervalMs` after this one was, and, if
  * no part left anything that it should have deleted, the watermark moves to twice the grace before the
  * beginning: whatever was born earlier, and stored up to a grace later, and is still there is referred
  * to, or kept for a reason.
@@ -70,9 +70,9 @@ export async function advanceOrphanSweep(
   lease: Lease,
   request: OrphanSweepAdvance,
 ): Promise<void> {
-  const { begunMs, donePart, graceMs, hasFailed, intervalMs } = request;
+  const { begunMs, donePart, fromPart, graceMs, hasFailed, intervalMs } = request;
   invariant(donePart >= 0 && donePart < orphanSweepParts, 'a sweep has 256 parts');
-  const isFirst = donePart === 0;
+  const isFirst = fromPart === 0;
   await database.transaction(async ({ sql }) => {
     const [fence] = await Promise.all([
       fenceShard(sql, lease),
@@ -96,9 +96,11 @@ export async function advanceOrphanSweep(
 }
 
 export interface OrphanSweepAdvance {
+  /** Parts from the first to the last are done. */
+  readonly fromPart: number;
   readonly donePart: number;
   readonly intervalMs: number;
-  /** Database time at which the part began. */
+  /** Database time at which the first of them began. */
   readonly begunMs: number;
   readonly graceMs: number;
   /** An orphan could not be deleted. */

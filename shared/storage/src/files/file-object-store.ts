@@ -1,10 +1,13 @@
 import { randomUUID } from 'node:crypto';
+import { fstat, read } from 'node:fs';
 import { link, readdir, rm, stat, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { type Clock, invariant, limits, OperatingError, systemClock } from '@kafscale/core';
 import { checkKeyPrefix, checkObjectKey } from '../object-key.js';
-import type { ObjectInfo, ObjectStore } from '../object-store.js';
+import type { ObjectInfo, ObjectStore, ReadOptions } from '../object-store.js';
+import { directBlockBytes } from './direct-writer.js';
 import { DurableDirectories, syncDirectory } from './durable-directories.js';
 import { fileStoreError, systemErrorCode } from './file-errors.js';
 import { listFiles } from './list-files.js';
@@ -16,12 +19,16 @@ import { BlockingWriter } from './write-object-blocking.js';
 const temporaryName = '.tmp';
 const parallelDeletes = 16;
 
+const readFile = promisify(read);
+const statFile = promisify(fstat);
+
 /**
  * Objects as files below one directory. A put costs one sync of the file and one of its directory.
  * The caller's checksum is not stored: a file system gives back what it was given, or an error.
  */
 export class FileObjectStore implements ObjectStore {
   readonly url: string;
+  readonly sizeMultiple: number;
   readonly #root: string;
   readonly #clock: Clock;
   readonly #directories: DurableDirectories;
@@ -36,6 +43,7 @@ export class FileObjectStore implements ObjectStore {
     this.#clock = options.clock ?? systemClock;
     this.#blockingWriter =
       options.blockingPuts === true ? new BlockingWriter(limits.storeOpenDirectoriesMax) : null;
+    this.sizeMultiple = this.#blockingWriter === null ? 1 : directBlockBytes;
     this.#directories = new DurableDirectories(this.#root);
   }
 
@@ -75,16 +83,23 @@ export class FileObjectStore implements ObjectStore {
     }
   }
 
-  async read(key: string, position: number, length: number): Promise<Buffer> {
+  async read(
+    key: string,
+    position: number,
+    length: number,
+    { into }: ReadOptions = {},
+  ): Promise<Buffer> {
     checkObjectKey(key);
     invariant(position >= 0 && length > 0, 'a read has a position and a length');
     try {
-      return await this.#openFiles.use(join(this.#root, key), async (handle) => {
-        const bytes = Buffer.allocUnsafeSlow(length);
+      return await this.#openFiles.use(join(this.#root, key), async (descriptor) => {
+        const bytes = into ?? Buffer.allocUnsafeSlow(length);
+        invariant(bytes.length === length, 'the memory has the length of the read');
         let filled = 0;
         while (filled < length) {
           // oxlint-disable-next-line no-await-in-loop
-          const { bytesRead } = await handle.read(
+          const { bytesRead } = await readFile(
+            descriptor,
             bytes,
             filled,
             length - filled,
@@ -110,7 +125,7 @@ export class FileObjectStore implements ObjectStore {
     invariant(length > 0, 'a tail has a length');
     try {
       const path = join(this.#root, key);
-      const { size } = await this.#openFiles.use(path, (handle) => handle.stat());
+      const { size } = await this.#openFiles.use(path, (descriptor) => statFile(descriptor));
       const tailBytes = Math.min(length, size);
       const bytes =
         tailBytes === 0 ? Buffer.alloc(0) : await this.read(key, size - tailBytes, tailBytes);

@@ -9,6 +9,7 @@ import {
 } from 'node:fs';
 import { dirname } from 'node:path';
 import { invariant } from '@kafscale/core';
+import { DirectWriter } from './direct-writer.js';
 import { buffersPerCallMax, withoutFirst } from './write-file.js';
 
 /**
@@ -21,6 +22,7 @@ import { buffersPerCallMax, withoutFirst } from './write-file.js';
 export class BlockingWriter {
   readonly #directories = new Map<string, number>();
   readonly #directoriesMax: number;
+  readonly #direct = new DirectWriter();
 
   constructor(directoriesMax: number) {
     this.#directoriesMax = directoriesMax;
@@ -28,9 +30,12 @@ export class BlockingWriter {
 
   /** Writes and syncs `temporary`, then gives it the name `path`: throws EEXIST if that is taken. */
   writeAndLink(temporary: string, path: string, chunks: readonly Uint8Array[]): void {
-    const file = openSync(temporary, 'wx', 0o644);
+    const sizeBytes = chunks.reduce((sum, chunk) => sum + chunk.length, 0);
+    const direct = this.#direct.open(temporary, sizeBytes);
+    const file = direct ?? openSync(temporary, 'wx', 0o644);
     try {
-      writeAll(file, chunks);
+      if (direct === null) writeAll(file, chunks);
+      else this.#direct.write(direct, chunks);
       // The data and the size; times can be lost.
       fdatasyncSync(file);
     } finally {

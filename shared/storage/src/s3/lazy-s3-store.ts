@@ -1,4 +1,4 @@
-import type { ObjectInfo, ObjectStore } from '../object-store.js';
+import type { ObjectInfo, ObjectStore, ReadOptions } from '../object-store.js';
 import type { S3Options } from './s3-client.js';
 import { parseS3Url } from './s3-url.js';
 
@@ -8,6 +8,7 @@ import { parseS3Url } from './s3-url.js';
  */
 export class LazyS3Store implements ObjectStore {
   readonly url: string;
+  readonly sizeMultiple = 1;
   readonly #options: S3Options;
   #store: Promise<ObjectStore> | undefined;
 
@@ -25,8 +26,13 @@ export class LazyS3Store implements ObjectStore {
     return (await this.#open()).put(key, chunks, crc32c);
   }
 
-  async read(key: string, position: number, length: number): Promise<Buffer> {
-    return (await this.#open()).read(key, position, length);
+  async read(
+    key: string,
+    position: number,
+    length: number,
+    options?: ReadOptions,
+  ): Promise<Buffer> {
+    return (await this.#open()).read(key, position, length, options);
   }
 
   async readTail(key: string, length: number): Promise<{ bytes: Buffer; sizeBytes: number }> {

@@ -13,23 +13,25 @@ export interface PutRequest {
   readonly objectKey: string;
   readonly chunks: readonly Uint8Array[];
   readonly crc32c: number;
+  /** The object is named by size and checksum, so that a later call finds it to be its own. */
+  readonly isRepeatable: boolean;
 }
 
 /**
  * A conditional put. An attempt whose answer is lost may have stored the object; the next attempt
  * then gets 412 from its own work. So every call marks its object with an id of its own, and a 412
  * is settled by asking whose the object is (also on the first attempt: a proxy may have sent it
- * twice).
+ * twice). Calls that the caller repeats are one put with one id.
  */
 export async function putObject(
   client: S3Client,
   retry: RetryOptions,
   request: PutRequest,
 ): Promise<void> {
-  const { bucket, chunks, crc32c, objectKey } = request;
-  const putId = randomUUID();
+  const { bucket, chunks, crc32c, isRepeatable, objectKey } = request;
   const sizeBytes = chunks.reduce((sum, chunk) => sum + chunk.length, 0);
   const checksum = encodeCrc(crc32c);
+  const putId = isRepeatable ? `${sizeBytes}-${checksum}` : randomUUID();
   let isAmbiguous = false;
   try {
     await withRetries(

@@ -29,6 +29,8 @@ export interface RetryOptions {
   readonly requestTimeoutMs: number;
   /** Of all attempts of one operation with the waits between them. */
   readonly operationTimeoutMs: number;
+  /** Whether what the store throttles is tried again; default: yes. */
+  readonly retriesThrottled?: boolean;
 }
 
 /** Told of every failed attempt before it is decided whether there is another. */
@@ -60,7 +62,9 @@ export async function withRetries<Result>(
       const delayMs = random() * backoffBoundMs(attempts);
       const isOutOfTime = clock.monotonicMs() + delayMs >= deadlineMs;
       const isLast = attempts >= limits.storeAttemptsMax || isOutOfTime;
-      if (!failure.isRetriable || isLast || !budget.trySpend()) {
+      const isLeftToCaller =
+        failure.code === 'STORE_THROTTLED' && options.retriesThrottled === false;
+      if (!failure.isRetriable || isLeftToCaller || isLast || !budget.trySpend()) {
         throw storeError(failure, error, what);
       }
       // oxlint-disable-next-line no-await-in-loop

@@ -16,6 +16,12 @@ export interface S3Options {
    * by the store in any case.
    */
   readonly signPayload?: boolean;
+  /**
+   * A put that the store throttles fails at once with STORE_THROTTLED, for a caller that slows down and
+   * repeats it. Such a caller never puts other bytes under the same key: an object of the same size and
+   * checksum is its own, from an attempt whose answer was lost.
+   */
+  readonly callerRepeatsPuts?: boolean;
   /** Default: the usual chain (environment, shared files, instance role). */
   readonly credentials?: {
     readonly accessKeyId: string;

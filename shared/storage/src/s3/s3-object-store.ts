@@ -9,7 +9,7 @@ import {
 } from '@aws-sdk/client-s3';
 import { type Clock, invariant, limits, OperatingError, systemClock } from '@kafscale/core';
 import { checkKeyPrefix, checkObjectKey } from '../object-key.js';
-import type { ObjectInfo, ObjectStore } from '../object-store.js';
+import type { ObjectInfo, ObjectStore, ReadOptions } from '../object-store.js';
 import { putObject } from './put-object.js';
 import { discardBody, readBody } from './response-body.js';
 import { RetryBudget, type RetryOptions, withRetries } from './retry.js';
@@ -21,11 +21,14 @@ const randomSteps = 2 ** 32;
 /** Objects in a bucket of S3 or of a store that speaks its protocol. */
 export class S3ObjectStore implements ObjectStore {
   readonly url: string;
+  readonly sizeMultiple = 1;
   readonly #bucket: string;
   /** Empty, or ends with a slash. */
   readonly #prefix: string;
   readonly #client: S3Client;
   readonly #retry: RetryOptions;
+  readonly #putRetry: RetryOptions;
+  readonly #callerRepeatsPuts: boolean;
 
   /** `url` is `s3://bucket` or `s3://bucket/prefix`. */
   constructor(url: string, options: S3Options = {}, clock: Clock = systemClock) {
@@ -34,6 +37,7 @@ export class S3ObjectStore implements ObjectStore {
     this.#bucket = bucket;
     this.#prefix = prefix;
     this.#client = createS3Client(options);
+    this.#callerRepeatsPuts = options.callerRepeatsPuts ?? false;
     const random = (): number => randomInt(randomSteps) / randomSteps;
     this.#retry = {
       clock,
@@ -42,6 +46,7 @@ export class S3ObjectStore implements ObjectStore {
       requestTimeoutMs: limits.storeRequestTimeoutMs,
       operationTimeoutMs: limits.storeOperationTimeoutMs,
     };
+    this.#putRetry = { ...this.#retry, retriesThrottled: !this.#callerRepeatsPuts };
   }
 
   async check(): Promise<void> {
@@ -49,18 +54,24 @@ export class S3ObjectStore implements ObjectStore {
   }
 
   put(key: string, chunks: readonly Uint8Array[], crc32c: number): Promise<void> {
-    return putObject(this.#client, this.#retry, {
+    return putObject(this.#client, this.#putRetry, {
       bucket: this.#bucket,
       objectKey: this.#objectKey(key),
       chunks,
       crc32c,
+      isRepeatable: this.#callerRepeatsPuts,
     });
   }
 
-  async read(key: string, position: number, length: number): Promise<Buffer> {
+  async read(
+    key: string,
+    position: number,
+    length: number,
+    { into, signal }: ReadOptions = {},
+  ): Promise<Buffer> {
     invariant(position >= 0 && length > 0, 'a read has a position and a length');
     const range = `bytes=${position}-${position + length - 1}`;
-    return this.#get(key, range, async (answer) => {
+    const use = async (answer: GetObjectCommandOutput): Promise<Buffer> => {
       const { Body: body, ContentLength: announced } = answer;
       if (answer.ContentRange === undefined) {
         discardBody(body);
@@ -71,8 +82,9 @@ export class S3ObjectStore implements ObjectStore {
         const message = `${key} ends before byte ${position + length}`;
         throw new OperatingError('RANGE_NOT_SATISFIABLE', message);
       }
-      return readBody(body, length);
-    });
+      return readBody(body, length, { into, signal });
+    };
+    return this.#get(key, range, use, signal);
   }
 
   async readTail(key: string, length: number): Promise<{ bytes: Buffer; sizeBytes: number }> {
@@ -140,11 +152,19 @@ export class S3ObjectStore implements ObjectStore {
     key: string,
     range: string,
     use: (answer: GetObjectCommandOutput) => Promise<Result>,
+    signal?: AbortSignal,
   ): Promise<Result> {
     const command = { Bucket: this.#bucket, Key: this.#objectKey(key), Range: range };
-    return withRetries(this.#retry, `can't read ${key}`, async (abortSignal) =>
-      use(await this.#client.send(new GetObjectCommand(command), { abortSignal })),
-    );
+    return withRetries(this.#retry, `can't read ${key}`, async (deadline) => {
+      const abortSignal = signal ? AbortSignal.any([deadline, signal]) : deadline;
+      try {
+        return await use(await this.#client.send(new GetObjectCommand(command), { abortSignal }));
+      } catch (error) {
+        // Not a failure that another attempt could mend.
+        if (signal?.aborted === true) throw new OperatingError('READ_ABORTED', key);
+        throw error;
+      }
+    });
   }
 
   async #size(key: string): Promise<number> {

@@ -108,7 +108,7 @@ export function withoutDefaults(value: unknown, fields: Fields): unknown {
 function equalsDefault(value: unknown, defaultValue: unknown): boolean {
   if (Array.isArray(defaultValue)) return Array.isArray(value) && value.length === 0;
   if (Buffer.isBuffer(defaultValue)) return Buffer.isBuffer(value) && value.length === 0;
-  return value === defaultValue;
+  return Object.is(value, defaultValue); // −0 is not 0, and its bytes are others
 }
 
 function isStruct(value: unknown): value is Struct {

@@ -1,0 +1,111 @@
+import { describe, expect, it } from 'vitest';
+import { limits } from '@kafscale/core';
+import { FlushPolicy } from '../src/segment/flush-policy.js';
+import { scriptedPipeline, send, turns } from './scripted.js';
+
+const gapMs = limits.flushReturnGapMsMax;
+const answered = 4 * limits.flushReturnBytesMin;
+const quarter = answered / 4;
+
+/** A policy that was told at 1,000 ms that `answered` bytes were. */
+function afterAnswer(): FlushPolicy {
+  const policy = new FlushPolicy();
+  policy.answered(answered, 1000);
+  return policy;
+}
+
+describe('the flush policy', () => {
+  it('expects nothing before anything was answered', () => {
+    const policy = new FlushPolicy();
+    policy.appended(answered, 0);
+    expect(policy.earlySeal(answered)).toBe('no');
+  });
+
+  it('seals when what was answered has come back', () => {
+    const policy = afterAnswer();
+    for (const part of [1, 2]) {
+      policy.appended(quarter, 1000 + part);
+      expect(policy.earlySeal(part * quarter)).toBe('no');
+    }
+    policy.appended(quarter, 1003);
+    expect(policy.earlySeal(3 * quarter)).toBe('later');
+    expect(policy.quietLeftMs(1003)).toBe(gapMs);
+    expect(policy.quietLeftMs(1003 + gapMs)).toBe(0);
+    policy.appended(quarter, 1004);
+    expect(policy.earlySeal(4 * quarter)).toBe('now');
+  });
+
+  it('expects all that is answered while a burst goes on', () => {
+    const policy = afterAnswer();
+    policy.appended(quarter, 1001);
+    policy.answered(answered, 1002);
+    policy.appended(answered, 1003);
+    expect(policy.earlySeal(answered + quarter)).toBe('no');
+    policy.appended(3 * quarter, 1004);
+    expect(policy.earlySeal(2 * answered)).toBe('now');
+  });
+
+  it.each(['after the answer', 'within the burst'])('gives up at a gap %s', (place) => {
+    const policy = afterAnswer();
+    let nowMs = 1000;
+    if (place === 'within the burst') policy.appended(quarter, (nowMs += gapMs));
+    policy.appended(4 * quarter, (nowMs += gapMs + 1));
+    expect(policy.earlySeal(5 * quarter)).toBe('no');
+    policy.answered(quarter, nowMs + 300);
+    policy.appended(quarter, nowMs + 301);
+    expect(policy.earlySeal(6 * quarter)).toBe('now');
+  });
+
+  it('leaves what is not worth an object to its interval', () => {
+    const policy = new FlushPolicy();
+    policy.answered(1000, 0);
+    policy.appended(1000, 1);
+    expect(policy.earlySeal(limits.flushReturnBytesMin - 1)).toBe('no');
+    expect(policy.earlySeal(limits.flushReturnBytesMin)).toBe('now');
+  });
+
+  it('counts what was sealed no more', () => {
+    const policy = afterAnswer();
+    policy.appended(quarter, 1001);
+    policy.sealed();
+    policy.appended(answered, 1002);
+    expect(policy.earlySeal(answered)).toBe('no');
+  });
+});
+
+describe('a lane with a flush interval', () => {
+  /** Longer than any test: what waits for it waits for ever. */
+  const never = 60_000;
+  const value = Buffer.alloc(limits.flushReturnBytesMin);
+  const sendBoth = (pipeline: Parameters<typeof send>[0]) =>
+    [1, 2].map((partition) => send(pipeline, { partition, value }).outcome);
+
+  it('does not wait it out when its producers wait for answers', async () => {
+    const { pipeline, uploads } = scriptedPipeline({ flushIntervalMs: never });
+    let waiting = sendBoth(pipeline);
+    pipeline.relieve();
+    for (let round = 0; round < 5; round++) {
+      while (uploads.length <= round) await turns();
+      expect(uploads[round]!.job.partitions).toHaveLength(2);
+      uploads[round]!.succeed();
+      for (const outcome of waiting) expect(await outcome).toMatchObject({ kind: 'written' });
+      waiting = sendBoth(pipeline);
+    }
+    pipeline.hurry();
+  });
+
+  it('waits it out when fewer come back', async () => {
+    const { pipeline, uploads } = scriptedPipeline({ flushIntervalMs: never });
+    const first = sendBoth(pipeline);
+    pipeline.relieve();
+    await turns();
+    expect(uploads).toHaveLength(1);
+    uploads[0]!.succeed();
+    await Promise.all(first);
+    send(pipeline, { partition: 1, value });
+    await new Promise((resolve) => setTimeout(resolve, 2 * gapMs));
+    expect(uploads).toHaveLength(1);
+    pipeline.hurry();
+    expect(uploads).toHaveLength(2);
+  });
+});
