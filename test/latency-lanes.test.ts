@@ -55,9 +55,9 @@ it('a topic that leaves the economy lane is written at its new pace, and in orde
   await cluster.alterTopic('economy', { 'kafscale.flush.ms': '-1' });
   // The node hears of it some time; then one more batch is enough.
   const sent: Promise<number | 'lost'>[] = [];
-  let isFirstDone = false;
-  void first.then(() => (isFirstDone = true));
-  for (let sequence = 2; !isFirstDone; sequence += 1) {
+  const done: unknown[] = [];
+  void first.then((offset) => done.push(offset));
+  for (let sequence = 2; done.length === 0; sequence += 1) {
     sent.push(send(sequence));
     await new Promise((resolve) => setTimeout(resolve, 5));
   }

@@ -43,6 +43,14 @@ interface OwnFigures {
 async function partitionsBench(bench: Bench): Promise<void> {
   const rows: Row[] = [];
   const failures: string[] = [];
+  const noteUnsent = ({ partitions, run, server }: Row): void => {
+    const { requests, unsent } = run.result;
+    if (unsent === 0) return;
+    failures.push(
+      `${server} did not keep up at ${partitions}: ${unsent} of ${requests + unsent} requests could not be ` +
+        `sent until 20 s after the last one was due, and are in no figure.`,
+    );
+  };
   const measureAll = async (server: BenchServer, ours?: StandaloneServer): Promise<void> => {
     await runAt(server, { partitions: 6, seconds: 3, topic: 'warm' });
     await runAt(server, { partitions: 1_000, seconds: 3, topic: 'warm-many' });
@@ -52,7 +60,9 @@ async function partitionsBench(bench: Bench): Promise<void> {
         if (ours !== undefined) throw error;
         failures.push(`${server.name} failed at ${partitions}: ${describeError(error)}`);
       });
-      if (row !== undefined) rows.push(row);
+      if (row === undefined) continue;
+      rows.push(row);
+      noteUnsent(row);
     }
   };
   for (const server of bench.servers) {
@@ -133,6 +143,10 @@ function verdictsOf(rows: readonly Row[]): Verdict[] {
       text: `PUTs/s constant: largest ÷ smallest ${ratio.toFixed(2)} ≤ ${putsRatioMax}`,
       holds: ratio <= putsRatioMax,
     });
+  }
+  for (const { partitions, run, server } of ours) {
+    if (run.result.unsent === 0) continue;
+    verdicts.push({ text: `${server} keeps up at ${partitions}`, holds: false });
   }
   const [at6, at1000, at10000] = [cost(ours, 6), cost(ours, 1_000), cost(ours, 10_000)];
   if (at6 !== undefined && at1000 !== undefined) {

@@ -1,11 +1,11 @@
 import { apis, errorCodes, errorName, parseResponseHeader } from '@kafscale/codec';
 import type { Api, Decoded, Encodable, Fields, Message } from '@kafscale/codec';
-import { invariant, OperatingError, sleep, systemClock } from '@kafscale/core';
+import { describeError, invariant, OperatingError, sleep, systemClock } from '@kafscale/core';
 import { FrameSocket, type Address } from './frame-socket.js';
 import { requestFrame } from './request-frame.js';
 
 /** Versions that every server in the benchmarks speaks. */
-const versions = { createTopics: 5, metadata: 9, listOffsets: 6 } as const;
+const versions = { createTopics: 5, createPartitions: 1, metadata: 9, listOffsets: 6 } as const;
 
 const latestTimestamp = -1n;
 const leaderMsMax = 30_000;
@@ -29,8 +29,35 @@ export class AdminClient {
     return new AdminClient(await FrameSocket.open(address));
   }
 
-  /** Resolves once every partition has a leader. */
+  /**
+   * Resolves once every partition has a leader. Apache Kafka makes at most 10,000 metadata records at a
+   * time (QuorumController.MAX_RECORDS_PER_USER_OP): a topic that needs more gets them in two steps.
+   */
   async createTopic(topic: TopicToCreate): Promise<void> {
+    try {
+      await this.#createTopic(topic);
+    } catch (error) {
+      if (!describeError(error).includes('excessively large batch')) throw error;
+      await this.#createTopic({ ...topic, partitions: Math.floor(topic.partitions / 2) });
+      await this.#untilLed({ ...topic, partitions: Math.floor(topic.partitions / 2) });
+      await this.#addPartitions(topic);
+    }
+    await this.#untilLed(topic);
+  }
+
+  async #addPartitions({ name, partitions }: TopicToCreate): Promise<void> {
+    const response = await this.#call(apis.createPartitions, versions.createPartitions, {
+      topics: [{ name, count: partitions, assignments: null }],
+      timeoutMs: leaderMsMax,
+      validateOnly: false,
+    });
+    for (const { errorCode, errorMessage } of response.results) {
+      if (errorCode === errorCodes.NONE) continue;
+      throw new OperatingError(errorName(errorCode), errorMessage ?? 'partitions were refused');
+    }
+  }
+
+  async #createTopic(topic: TopicToCreate): Promise<void> {
     const response = await this.#call(apis.createTopics, versions.createTopics, {
       topics: [
         {
@@ -48,7 +75,6 @@ export class AdminClient {
         throw new OperatingError(errorName(errorCode), errorMessage ?? 'the topic was refused');
       }
     }
-    await this.#untilLed(topic);
   }
 
   /** The next offset of every partition. */

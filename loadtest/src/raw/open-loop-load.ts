@@ -16,13 +16,17 @@ export interface OpenLoopLoad extends ProduceShape {
   /** At the same rate, before what is measured. */
   readonly warmUpSeconds: number;
   readonly seconds: number;
+  /** After the last request is due: what has not been sent by then never is. */
+  readonly overtimeSeconds: number;
 }
 
 export interface OpenLoopResult extends LoadResult {
   /** Of the measured requests, from when each was due to its answer. */
   readonly latency: LatencyFigures;
   readonly requests: number;
-  /** Of all, warm-up too: what the server must have. */
+  /** Measured requests that were due and not sent: the server was that far behind. */
+  readonly unsent: number;
+  /** Of all that were sent, warm-up too: what the server must have. */
   readonly recordsSent: number;
 }
 
@@ -42,7 +46,11 @@ export async function runOpenLoopLoad(load: OpenLoopLoad): Promise<OpenLoopResul
   const warmUp = Math.round(load.warmUpSeconds * requestsPerSecond);
   const measured = Math.round(load.seconds * requestsPerSecond);
   invariant(measured > 0, 'something is measured');
-  const schedule = new Schedule(1000 / requestsPerSecond, warmUp + measured);
+  const schedule = new Schedule({
+    intervalMs: 1000 / requestsPerSecond,
+    total: warmUp + measured,
+    overtimeMs: load.overtimeSeconds * 1000,
+  });
   const batch = randomBatch(recordsIn(load), load.valueBytes);
   const connections = await Promise.all(
     Array.from({ length: load.connections }, async (_, index) => {
@@ -67,27 +75,48 @@ export async function runOpenLoopLoad(load: OpenLoopLoad): Promise<OpenLoopResul
     clearInterval(ticker);
     for (const connection of connections) connection.close();
   }
+  const answered = schedule.latenciesMs.subarray(warmUp).filter((each) => !Number.isNaN(each));
+  const sent = schedule.latenciesMs.filter((each) => !Number.isNaN(each)).length;
+  if (answered.length === 0) {
+    throw new OperatingError(
+      'OVERLOADED',
+      `${sent} of ${warmUp} requests of the warm-up were answered`,
+    );
+  }
   return {
-    records: measured * recordsPerRequest,
-    recordsSent: (warmUp + measured) * recordsPerRequest,
-    bytes: measured * bytesPerRequest,
+    records: answered.length * recordsPerRequest,
+    recordsSent: sent * recordsPerRequest,
+    bytes: answered.length * bytesPerRequest,
     seconds: (systemClock.monotonicMs() - schedule.dueMs(warmUp)) / 1000,
-    requests: measured,
-    latency: latencyFigures(schedule.latenciesMs.subarray(warmUp)),
+    requests: answered.length,
+    unsent: measured - answered.length,
+    latency: latencyFigures(answered),
   };
 }
 
 /** When requests are due, and how long each took. */
 class Schedule {
   readonly total: number;
+  /** Not a number until it is answered. */
   readonly latenciesMs: Float64Array;
   readonly #intervalMs: number;
+  readonly #overtimeMs: number;
   #startMs = 0;
 
-  constructor(intervalMs: number, total: number) {
-    this.#intervalMs = intervalMs;
-    this.total = total;
-    this.latenciesMs = new Float64Array(total);
+  constructor(options: {
+    readonly intervalMs: number;
+    readonly total: number;
+    readonly overtimeMs: number;
+  }) {
+    this.#intervalMs = options.intervalMs;
+    this.#overtimeMs = options.overtimeMs;
+    this.total = options.total;
+    this.latenciesMs = new Float64Array(options.total).fill(Number.NaN);
+  }
+
+  /** Nothing is sent any more. */
+  isOver(nowMs: number): boolean {
+    return nowMs > this.dueMs(this.total) + this.#overtimeMs;
   }
 
   begin(): void {
@@ -139,6 +168,7 @@ class OpenLoopConnection {
   sendDue(): void {
     const { frames, load, schedule, socket } = this.#options;
     const nowMs = systemClock.monotonicMs();
+    if (schedule.isOver(nowMs)) this.#next = schedule.total;
     while (this.#next < schedule.total && schedule.dueMs(this.#next) <= nowMs) {
       const correlationId = this.#free.shift();
       if (correlationId === undefined) return;

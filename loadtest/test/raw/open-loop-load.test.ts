@@ -54,12 +54,32 @@ it('counts the wait of requests that could not be sent while the server stood st
     bytesPerSecond: 100 * 1024,
     warmUpSeconds: 0,
     seconds: 0.4,
+    overtimeSeconds: 10,
   });
   expect(requests).toBe(40);
   // One request was in flight: a closed loop would show one slow request out of 40, and a median of
   // next to nothing. The others waited 10 ms less each.
   expect(latency.p50).toBeGreaterThan(stallMs / 4);
   expect(latency.max).toBeGreaterThan(latency.p50);
+});
+
+it('gives up what a server that is far behind has not let it send', async () => {
+  const port = await startStalling(600);
+  const { recordsSent, requests, unsent } = await runOpenLoopLoad({
+    address: { host: '127.0.0.1', port },
+    topic,
+    partitions: 1,
+    batchBytes: 1200,
+    batchesPerRequest: 1,
+    valueBytes: 1024,
+    connections: 1,
+    inFlightPerConnection: 1,
+    bytesPerSecond: 100 * 1024,
+    warmUpSeconds: 0,
+    seconds: 0.2,
+    overtimeSeconds: 0.1,
+  });
+  expect({ recordsSent, requests, unsent }).toEqual({ recordsSent: 1, requests: 1, unsent: 19 });
 });
 
 it('takes latencies that were measured, by nearest rank', () => {

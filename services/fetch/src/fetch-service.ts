@@ -9,11 +9,17 @@ import {
   ProtocolError,
 } from '@kafscale/codec';
 import type { BlockService, FetchService, KafkaReply, KafkaRequest } from '@kafscale/cluster';
-import { type Clock, describeError, isOperatingError, limits, systemClock } from '@kafscale/core';
+import {
+  type Clock,
+  describeError,
+  isOperatingError,
+  limits,
+  systemClock,
+  MemoryPool,
+} from '@kafscale/core';
 import type { ObjectStore } from '@kafscale/storage';
 import { BadExtents } from './blocks/bad-extents.js';
 import { BlockCache } from './blocks/block-cache.js';
-import { BlockMemoryPool } from './blocks/block-memory.js';
 import { BlockLoader, type LoadResult } from './blocks/block-loader.js';
 import { HedgedReads } from './blocks/hedged-reads.js';
 import { Lease } from './blocks/lease.js';
@@ -210,7 +216,10 @@ function createLoader(options: FetchServiceOptions, bounds: FetchLimits): BlockL
     lengthMax: bounds.coalescedReadBytesMax,
     gapMax: bounds.coalescedReadGapBytesMax,
   });
-  const memory = new BlockMemoryPool(bounds.blockMemoryIdleBytesMax);
+  const memory = new MemoryPool({
+    idleBytesMax: bounds.blockMemoryIdleBytesMax,
+    allocate: (bytes) => Buffer.allocUnsafeSlow(bytes),
+  });
   metrics.gauge('fetch_block_cache_bytes', () => cache.bytes);
   metrics.gauge('fetch_block_memory_idle_bytes', () => memory.idleBytes);
   metrics.gauge('fetch_loads_queued', () => queue.count);

@@ -16,7 +16,10 @@ export interface OpenLoopRun {
   readonly bytesSent: number;
 }
 
-type Shape = Omit<OpenLoopLoad, 'address'>;
+type Shape = Omit<OpenLoopLoad, 'address' | 'overtimeSeconds'>;
+
+/** A server that is behind by more has failed at the rate. */
+const overtimeSeconds = 20;
 
 /** Makes the topic, runs the load, and compares what was stored with what was acknowledged. */
 export async function runOpenLoop(
@@ -32,7 +35,12 @@ export async function runOpenLoop(
   const meter = new ServerMeter(server);
   let usage: ServerUsage | undefined;
   try {
-    const result = await runRawLoad({ kind: 'openLoop', ...shape, address: server.address });
+    const result = await runRawLoad({
+      kind: 'openLoop',
+      ...shape,
+      address: server.address,
+      overtimeSeconds,
+    });
     usage = meter.stop();
     const clientCpuSeconds = endedChildrenCpuSeconds() - clientBefore;
     await verifyStored(server, name, result.recordsSent, partitions);

@@ -1,6 +1,5 @@
 import type { Extent } from '@kafscale/cluster';
-import { invariant } from '@kafscale/core';
-import type { BlockMemory } from './block-memory.js';
+import { invariant, type PooledMemory } from '@kafscale/core';
 import type { LoadedExtent } from './verify-extent.js';
 
 /** Readers near the end of the log and readers far behind it do not evict one another's blocks. */
@@ -17,7 +16,7 @@ export interface Block {
   readonly share: CacheShare;
   readonly memoryBytes: number;
   readonly extents: readonly LoadedExtent[];
-  readonly memory: BlockMemory | null;
+  readonly memory: PooledMemory | null;
 }
 
 interface Entry {

@@ -1,11 +1,10 @@
 import type { Extent, RecentSegmentView } from '@kafscale/cluster';
-import { type Clock, invariant } from '@kafscale/core';
+import { type Clock, invariant, type MemoryPool, PooledMemory, sizeClassOf } from '@kafscale/core';
 import type { FetchLog } from '../fetch-log.js';
 import type { FetchMetrics } from '../metrics.js';
 import type { BadExtents } from './bad-extents.js';
 import { OwnerLoads, type OwnerLoadsOptions } from '../owners/owner-loads.js';
 import type { Block, BlockCache } from './block-cache.js';
-import { BlockMemory, type BlockMemoryPool, capacityOf } from './block-memory.js';
 import type { Run } from './coalesce.js';
 import { forGood, type Holder, nobody } from './lease.js';
 import {
@@ -27,7 +26,7 @@ export interface BlockLoaderOptions {
   /** The fetch nodes that share the loading; undefined: there is but this one. */
   readonly owners: OwnerLoadsOptions | undefined;
   readonly queue: LoadQueue<LoadResult>;
-  readonly memory: BlockMemoryPool;
+  readonly memory: MemoryPool;
   readonly bad: BadExtents;
   /** Reads at the same time, by class. */
   readonly readsMax: Readonly<Record<LoadClass, number>>;
@@ -228,7 +227,7 @@ export class BlockLoader {
         const run = queue.peek(loadClass);
         if (run === undefined) break;
         // No room: some read holds it, and its end starts the next ones.
-        if (!cache.reserve(capacityOf(run.length))) return;
+        if (!cache.reserve(sizeClassOf(run.length))) return;
         queue.remove(run);
         this.#reading[loadClass]++;
         void this.#read(run, loadClass);
@@ -250,13 +249,13 @@ export class BlockLoader {
       }
       const { segmentId } = request.extent;
       const read = recent ?? (await this.#readFromStore(segmentId, run.position, run.length));
-      cache.cancel(capacityOf(run.length));
+      cache.cancel(sizeClassOf(run.length));
       isReserved = false;
-      if (read instanceof BlockMemory) await this.#deliver(run, read);
+      if (read instanceof PooledMemory) await this.#deliver(run, read);
       else if (read.kind === 'damaged') await this.#readEach(run);
       else this.#fail(run, read);
     } finally {
-      if (isReserved) cache.cancel(capacityOf(run.length));
+      if (isReserved) cache.cancel(sizeClassOf(run.length));
       this.#reading[loadClass]--;
       metrics.observe('fetch_load_seconds', clock.monotonicMs() - startMs);
       this.#startReads();
@@ -275,7 +274,7 @@ export class BlockLoader {
     };
     const view = source.viewOfWriter(extent.writerNodeId, extent.segmentId, letGo);
     if (view === null) return false;
-    const memory = new BlockMemory(noBytes, 0, () => view.release());
+    const memory = new PooledMemory(noBytes, () => view.release());
     const loaded = verifyPieces(run, view, memory);
     if (loaded === null) {
       memory.release();
@@ -292,14 +291,14 @@ export class BlockLoader {
     return true;
   }
 
-  async #readFromWriter(run: Run<Pending>): Promise<BlockMemory | null> {
+  async #readFromWriter(run: Run<Pending>): Promise<PooledMemory | null> {
     const { extent, arrival } = firstOf(run).request;
     if (arrival === 0) return null;
     const { position, length } = run;
     const { segmentId, writerNodeId } = extent;
     const range = { segmentId, position, length };
     const recent = await this.#options.source.readFromWriter(writerNodeId, arrival, range);
-    return recent && notPooled(recent);
+    return recent && new PooledMemory(recent);
   }
 
   /** The memory is the caller's to release, or to hand on. */
@@ -307,7 +306,7 @@ export class BlockLoader {
     segmentId: string,
     position: number,
     length: number,
-  ): Promise<BlockMemory | LoadFailure> {
+  ): Promise<PooledMemory | LoadFailure> {
     const memory = this.#options.memory.take(length);
     const bytes = await this.#options.source.readFromStore(
       segmentId,
@@ -320,13 +319,12 @@ export class BlockLoader {
       memory.release();
       return bytes;
     }
-    // A read that was given up for another may still be filling it.
-    memory.keepForGood();
-    return notPooled(bytes);
+    // Not let go of: a read that was given up for another may still be filling it.
+    return new PooledMemory(bytes);
   }
 
   /** Verifies every member; what is not intact is read once more, by itself, from the store. */
-  async #deliver(run: Run<Pending>, memory: BlockMemory): Promise<void> {
+  async #deliver(run: Run<Pending>, memory: PooledMemory): Promise<void> {
     const loaded: LoadedExtent[] = [];
     const deliveries: (() => void)[] = [];
     const suspects: Pending[] = [];
@@ -343,7 +341,8 @@ export class BlockLoader {
       }
     }
     const share = firstOf(run).loadClass === 'tail' ? 'tail' : 'catchUp';
-    if (loaded.length > 0) this.#options.cache.insert(loaded, memory.capacityBytes, share);
+    if (loaded.length > 0)
+      this.#options.cache.insert(loaded, sizeClassOf(memory.bytes.length), share);
     else memory.release();
     for (const deliver of deliveries) deliver();
     for (const load of suspects) await this.#readAlone(load);
@@ -358,14 +357,14 @@ export class BlockLoader {
     const { extent, leaderEpoch } = load.request;
     const { segmentId, position, length } = extent;
     const memory = await this.#readFromStore(segmentId, position, length);
-    if (!(memory instanceof BlockMemory)) return this.#failOne(load, memory);
+    if (!(memory instanceof PooledMemory)) return this.#failOne(load, memory);
     const verdict = verifyExtent(memory.bytes, extent, leaderEpoch, memory);
     if (verdict.kind === 'damaged') {
       memory.release();
       return this.#failOne(load, verdict);
     }
     const share = load.loadClass === 'tail' ? 'tail' : 'catchUp';
-    this.#options.cache.insert([verdict.loaded], memory.capacityBytes, share);
+    this.#options.cache.insert([verdict.loaded], sizeClassOf(memory.bytes.length), share);
     load.resolve({ kind: 'loaded', loaded: verdict.loaded });
   }
 
@@ -403,7 +402,7 @@ const pieceBytesMin = 4096;
 function verifyPieces(
   run: Run<Pending>,
   view: RecentSegmentView,
-  memory: BlockMemory,
+  memory: PooledMemory,
 ): readonly LoadedExtent[] | null {
   const all: LoadedExtent[] = [];
   for (const { request } of run.members) {
@@ -416,11 +415,6 @@ function verifyPieces(
     all.push(verdict.loaded);
   }
   return all;
-}
-
-/** Bytes that came in memory of their own. */
-function notPooled(bytes: Buffer): BlockMemory {
-  return new BlockMemory(bytes, bytes.length, () => undefined);
 }
 
 function firstOf(run: Run<Pending>): Pending {

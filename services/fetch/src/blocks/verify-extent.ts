@@ -7,8 +7,8 @@ import {
   readBatchHeader,
   stampBatch,
 } from '@kafscale/codec';
+import type { PooledMemory } from '@kafscale/core';
 import { type BatchTable, BatchTableBuilder } from './batch-table.js';
-import type { BlockMemory } from './block-memory.js';
 
 /** An extent in memory, verified, with the offsets and epoch of its batches stamped. */
 export interface LoadedExtent {
@@ -19,7 +19,7 @@ export interface LoadedExtent {
   readonly bytes: Buffer;
   readonly table: BatchTable;
   /** What `bytes` is a view of; null: the garbage collector's. */
-  readonly memory: BlockMemory | null;
+  readonly memory: PooledMemory | null;
 }
 
 export type Verdict =
@@ -41,7 +41,7 @@ export function verifyExtent(
   bytes: Buffer | readonly Buffer[],
   extent: Extent,
   leaderEpoch: number,
-  memory: BlockMemory | null = null,
+  memory: PooledMemory | null = null,
 ): Verdict {
   const pieces = Buffer.isBuffer(bytes) ? [bytes] : bytes;
   const length = pieces.reduce((sum, piece) => sum + piece.length, 0);

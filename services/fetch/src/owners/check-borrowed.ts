@@ -1,5 +1,5 @@
 import type { Extent } from '@kafscale/cluster';
-import { BlockMemory } from '../blocks/block-memory.js';
+import { PooledMemory } from '@kafscale/core';
 import { type Verdict, verifyExtent } from '../blocks/verify-extent.js';
 
 /**
@@ -9,7 +9,7 @@ import { type Verdict, verifyExtent } from '../blocks/verify-extent.js';
  * of the link, from the store to this node's memory, at 0.26 CPU s/GB and without a field of its own.
  */
 export function checkBorrowed(bytes: Buffer, extent: Extent): Verdict {
-  const memory = new BlockMemory(bytes, bytes.length, () => undefined);
+  const memory = new PooledMemory(bytes);
   const verdict = verifyExtent(bytes, { ...extent, absoluteOffsets: true }, 0, memory);
   if (verdict.kind === 'damaged') return verdict;
   return { kind: 'intact', loaded: { ...verdict.loaded, extent } };

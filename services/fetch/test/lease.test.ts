@@ -1,14 +1,18 @@
 import type { Extent } from '@kafscale/cluster';
 import { encodePlainBatch } from '@kafscale/codec';
+import { MemoryPool, sizeClassOf } from '@kafscale/core';
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { BlockCache } from '../src/blocks/block-cache.js';
-import { type BlockMemory, BlockMemoryPool, capacityOf } from '../src/blocks/block-memory.js';
 import { forGood, Lease, nobody } from '../src/blocks/lease.js';
 import { type LoadedExtent, verifyExtent } from '../src/blocks/verify-extent.js';
 import { plainRecords } from './world.js';
 
-function load(pool: BlockMemoryPool, segmentId: string, fill: number): LoadedExtent {
+function poolOf(idleBytesMax: number): MemoryPool {
+  return new MemoryPool({ idleBytesMax, allocate: (bytes) => Buffer.allocUnsafeSlow(bytes) });
+}
+
+function load(pool: MemoryPool, segmentId: string, fill: number): LoadedExtent {
   const batch = encodePlainBatch(plainRecords(1, fill));
   const memory = pool.take(batch.length);
   batch.copy(memory.bytes);
@@ -30,50 +34,9 @@ function load(pool: BlockMemoryPool, segmentId: string, fill: number): LoadedExt
   return verdict.loaded;
 }
 
-describe('memory of blocks', () => {
-  it('has room for what it is taken for, and little more', () => {
-    fc.assert(
-      fc.property(fc.integer({ min: 1, max: 64 * 1024 * 1024 }), (bytes) => {
-        const capacity = capacityOf(bytes);
-        expect(capacity).toBeGreaterThanOrEqual(bytes);
-        expect(capacity).toBeLessThanOrEqual(Math.max(bytes + 512, (bytes * 9) / 8));
-      }),
-    );
-  });
-
-  it('is used again when nobody holds it, and not a moment earlier', () => {
-    const pool = new BlockMemoryPool(1024 * 1024);
-    const memory = pool.take(5000);
-    const { buffer } = memory.bytes;
-    memory.retain();
-    memory.release();
-    expect(pool.take(5000).bytes.buffer).not.toBe(buffer);
-    memory.release();
-    const again = pool.take(4990);
-    expect(again.bytes.buffer).toBe(buffer);
-    expect(again.bytes).toHaveLength(4990);
-    expect(() => memory.release()).toThrow('let go once');
-  });
-
-  it('keeps no more idle than it may', () => {
-    fc.assert(
-      fc.property(fc.array(fc.integer({ min: 1, max: 60_000 }), { maxLength: 60 }), (sizes) => {
-        const pool = new BlockMemoryPool(100_000);
-        const taken = sizes.map((bytes) => pool.take(bytes));
-        for (const memory of taken) {
-          memory.release();
-          expect(pool.idleBytes).toBeLessThanOrEqual(100_000);
-        }
-        const total = taken.reduce((sum, memory) => sum + memory.capacityBytes, 0);
-        if (total <= 100_000) expect(pool.idleBytes).toBe(total);
-      }),
-    );
-  });
-});
-
 describe('a lease', () => {
   it('keeps what was evicted as long as a response needs it', () => {
-    const pool = new BlockMemoryPool(1024 * 1024);
+    const pool = poolOf(1024 * 1024);
     const cache = new BlockCache({ bytesMax: 10_000, catchUpBytesMax: 10_000 });
     const loaded = load(pool, 'a', 10);
     cache.insert([loaded], loaded.bytes.length, 'catchUp');
@@ -87,7 +50,7 @@ describe('a lease', () => {
   });
 
   it('that is over holds nothing', () => {
-    const pool = new BlockMemoryPool(1024 * 1024);
+    const pool = poolOf(1024 * 1024);
     const loaded = load(pool, 'a', 10);
     const lease = new Lease();
     lease.release();
@@ -97,7 +60,7 @@ describe('a lease', () => {
   });
 
   it('is not needed by who leaves the memory to the garbage collector', () => {
-    const pool = new BlockMemoryPool(1024 * 1024);
+    const pool = poolOf(1024 * 1024);
     const kept = load(pool, 'a', 10);
     forGood.hold(kept);
     kept.memory?.release();
@@ -116,7 +79,7 @@ describe('a lease', () => {
     });
     fc.assert(
       fc.property(fc.array(operation, { maxLength: 100 }), (operations) => {
-        const pool = new BlockMemoryPool(20_000);
+        const pool = poolOf(20_000);
         const cache = new BlockCache({ bytesMax: 10_000, catchUpBytesMax: 10_000 });
         const responses: { lease: Lease; loaded: LoadedExtent; copy: Buffer }[] = [];
         const known = new Map<string, LoadedExtent>();
@@ -124,7 +87,7 @@ describe('a lease', () => {
           const name = `segment-${segment}`;
           if (kind === 'load') {
             const loaded = load(pool, name, size);
-            cache.insert([loaded], memoryOf(loaded).capacityBytes, 'catchUp');
+            cache.insert([loaded], sizeClassOf(loaded.bytes.length), 'catchUp');
             known.set(name, loaded);
           }
           const wanted = known.get(name);
@@ -141,8 +104,3 @@ describe('a lease', () => {
     );
   });
 });
-
-function memoryOf({ memory }: LoadedExtent): BlockMemory {
-  if (memory === null) throw new Error('pooled');
-  return memory;
-}
