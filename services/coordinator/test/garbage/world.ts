@@ -286,6 +286,7 @@ export class GarbageWorld extends RetentionWorld {
     const { sabotage } = this;
     return {
       url: objects.url,
+      sizeMultiple: objects.sizeMultiple,
       check: () => objects.check(),
       async put(...put) {
         sabotage.beforePut?.(put[0]);

@@ -3,12 +3,15 @@ import type { ColdExtent } from '@kafscale/codec';
 import { numberArray, textArray } from '../arrays.js';
 import type { Sql } from '../database.js';
 import type { Lease } from '../store-types.js';
-import { countShared } from './swap-cold.js';
-import type { ColdSwap } from './swap-cold.js';
+import { countShared } from './count-shared.js';
 
 /** Extents are rows again, and segments that had left with them too. */
-export async function insertThawed(sql: Sql, lease: Lease, swap: ColdSwap): Promise<void> {
-  const { partitionId, returning = [] } = swap;
+export async function insertThawed(
+  sql: Sql,
+  lease: Lease,
+  partitionId: number,
+  returning: readonly ColdExtent[],
+): Promise<void> {
   await insertSegments(
     sql,
     lease,

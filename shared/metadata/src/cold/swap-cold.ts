@@ -1,10 +1,11 @@
 import type { ColdExtent } from '@kafscale/codec';
-import { invariant, OperatingError } from '@kafscale/core';
+import { OperatingError } from '@kafscale/core';
 
 import { numberArray, textArray } from '../arrays.js';
 import type { Database, Sql } from '../database.js';
 import { fenceShard, requireLease } from '../shards.js';
 import type { Lease } from '../store-types.js';
+import { countShared, superseded } from './count-shared.js';
 import { insertThawed } from './insert-thawed.js';
 import type { ColdRangeRow, ColdSwapResult } from './types.js';
 
@@ -54,7 +55,8 @@ export async function swapCold(
       if (swap.leaving !== undefined) await takeRows(sql, swap.leaving, swap);
       await retire(sql, swap.retires ?? []);
       if (swap.becomes !== undefined) await enliven(sql, swap.becomes);
-      if (swap.returning !== undefined) await insertThawed(sql, lease, swap);
+      if (swap.returning !== undefined)
+        await insertThawed(sql, lease, swap.partitionId, swap.returning);
     });
     return 'swapped';
   } catch (error) {
@@ -139,30 +141,6 @@ async function takeSegments(
   if (taken?.segments !== own.length) throw superseded();
 }
 
-/** Segments of several extents keep their row, which counts those that are cold. */
-export async function countShared(
-  sql: Sql,
-  extents: readonly ColdExtent[],
-  change: 1 | -1,
-): Promise<void> {
-  const shared = extents.filter(({ isShared }) => isShared).map(({ segmentId }) => segmentId);
-  if (shared.length === 0) return;
-  const [changed] = await sql<{ segments: number; wanted: number }[]>`
-    WITH counted AS (
-      SELECT k.segment_id, count(*)::int AS extents
-      FROM unnest(${textArray(shared)}::uuid[]) AS k (segment_id) GROUP BY k.segment_id
-    ), locked AS (
-      SELECT s.segment_id, c.extents FROM segments s JOIN counted c ON c.segment_id = s.segment_id
-      ORDER BY s.segment_id FOR UPDATE OF s
-    ), changed AS (
-      UPDATE segments s SET cold_extents = s.cold_extents + ${change}::int * l.extents
-      FROM locked l WHERE s.segment_id = l.segment_id RETURNING 1
-    ) SELECT (SELECT count(*) FROM changed)::int AS segments,
-             (SELECT count(*) FROM counted)::int AS wanted`;
-  invariant(changed !== undefined, 'an aggregate has one row');
-  if (changed.segments !== changed.wanted) throw superseded();
-}
-
 async function retire(sql: Sql, objectIds: readonly string[]): Promise<void> {
   if (objectIds.length === 0) return;
   const rows = await sql`
@@ -178,8 +156,4 @@ async function enliven(sql: Sql, range: ColdRangeRow): Promise<void> {
     UPDATE cold_ranges SET state = 'live', changed_at = clock_timestamp()
     WHERE object_id = ${range.objectId} AND state = 'planned' RETURNING object_id`;
   if (rows.length !== 1) throw superseded();
-}
-
-export function superseded(): OperatingError {
-  return new OperatingError('COLD_SWAP_SUPERSEDED', 'the index is not what was read any more');
 }

@@ -124,7 +124,12 @@ async function locateCold(
   return {
     extent: { baseOffset, nextOffset, position, length, skippedBatches, absoluteOffsets },
     segment: {
-      ...{ segmentId, nodeId, incarnation, birthMs, committedAtMs, isCompacted },
+      segmentId,
+      nodeId,
+      incarnation,
+      birthMs,
+      committedAtMs,
+      isCompacted,
       sizeBytes: found.segmentBytes,
     },
   };
