@@ -1,4 +1,4 @@
-import { coldRangeKey, coldRangesPrefix, segmentKey } from '@kafscale/codec';
+import { coldRangeKey, segmentKey } from '@kafscale/codec';
 import type { Extent } from '@kafscale/cluster';
 import { openMetadataAudit } from '@kafscale/metadata';
 import type { ObjectStore } from '@kafscale/storage';
@@ -9,7 +9,7 @@ import { CheckTally } from '../../src/recovery/check/check-report.js';
 import { checkStore } from '../../src/recovery/check/check-store.js';
 import { explainOffset } from '../../src/recovery/explain/explain-offset.js';
 import { hasS3, s3Title } from '../recovery/s3.js';
-import { keysUnder, openStore, RecoveryWorld } from '../recovery/world.js';
+import { openStore, RecoveryWorld } from '../recovery/world.js';
 import { query, usePostgres } from '../shard/world.js';
 import { coldIndexOf, freeze, makeOld, placesOf } from './world.js';
 
@@ -187,11 +187,12 @@ describe('fsck', () => {
     expect(missing.problems.items).toMatchObject([
       { kind: 'lost', key: segmentKey(first!.segmentId), ranges: [{ topic: 't', nextOffset: 2 }] },
     ]);
-    const [key] = await keysUnder(world.objects, coldRangesPrefix);
-    const { bytes } = await world.objects.readTail(key!, 1_000_000);
+    const live = `SELECT object_id::text FROM cold_ranges WHERE state = 'live' LIMIT 1`;
+    const key = coldRangeKey(String((await query(world.url, live))[0]!['object_id']));
+    const { bytes } = await world.objects.readTail(key, 1_000_000);
     bytes[40] = bytes[40]! ^ 1;
-    await world.objects.delete([key!]);
-    await world.objects.put(key!, [bytes], crc32c(bytes));
+    await world.objects.delete([key]);
+    await world.objects.put(key, [bytes], crc32c(bytes));
     const damaged = await check(world);
     expect(damaged.problems.items).toContainEqual(
       expect.objectContaining({ kind: 'damaged', key }),
