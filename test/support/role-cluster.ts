@@ -12,6 +12,8 @@ export interface RoleProcess {
   readonly server: ServerProcess;
   /** Of a front. */
   readonly kafkaPort: number;
+  /** Where its metrics are. */
+  readonly httpPort: number;
 }
 
 const secret = 'system-test-cluster-secret';
@@ -107,7 +109,8 @@ export class RoleCluster {
       KAFSCALE_HTTP_PORT: String(httpPort),
     };
     const server = ServerProcess.spawn({ args: [role], env: all, httpPort });
-    const started = { role, server, kafkaPort: Number(all['KAFSCALE_KAFKA_PORT'] ?? 0) };
+    const kafkaPort = Number(all['KAFSCALE_KAFKA_PORT'] ?? 0);
+    const started = { role, server, kafkaPort, httpPort };
     this.#processes.push(started);
     await server.waitUntilReady();
     return started;

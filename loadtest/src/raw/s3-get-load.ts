@@ -8,8 +8,10 @@ export interface S3GetLoad {
   readonly region: string;
   readonly accessKeyId: string;
   readonly secretAccessKey: string;
-  /** Everything below it is read once. */
+  /** What is below it is read once. */
   readonly keyPrefix: string;
+  /** Not all of it then, to whole ranges. */
+  readonly bytesMax?: number | undefined;
   readonly rangeBytes: number;
   /** GETs under way at any time. */
   readonly parallelism: number;
@@ -31,7 +33,7 @@ export async function runS3GetLoad(load: S3GetLoad): Promise<LoadResult> {
     credentials: { accessKeyId, secretAccessKey },
     responseChecksumValidation: 'WHEN_REQUIRED',
   });
-  const ranges = await listRanges(client, load);
+  const ranges = firstBytes(await listRanges(client, load), load.bytesMax);
   let next = 0;
   let bytes = 0;
   const getInTurn = async (): Promise<void> => {
@@ -56,6 +58,14 @@ export async function runS3GetLoad(load: S3GetLoad): Promise<LoadResult> {
   const expected = ranges.reduce((sum, { length }) => sum + length, 0);
   invariant(bytes === expected, `${expected} bytes were asked for and ${bytes} came`);
   return { records: ranges.length, bytes, seconds };
+}
+
+function firstBytes(ranges: readonly Range[], bytesMax = Infinity): readonly Range[] {
+  let bytes = 0;
+  return ranges.filter(({ length }) => {
+    bytes += length;
+    return bytes <= bytesMax;
+  });
 }
 
 async function listRanges(client: S3Client, load: S3GetLoad): Promise<Range[]> {

@@ -23,7 +23,7 @@ import { BlockCache } from './blocks/block-cache.js';
 import { BlockLoader, type LoadResult } from './blocks/block-loader.js';
 import { HedgedReads } from './blocks/hedged-reads.js';
 import { Lease } from './blocks/lease.js';
-import { LoadQueue } from './blocks/load-queue.js';
+import { type LoadClass, LoadQueue } from './blocks/load-queue.js';
 import { type RecentSegmentReader, SegmentSource } from './blocks/segment-source.js';
 import { BatchIndexes } from './extents/batch-indexes.js';
 import { ExtentIndex } from './extents/extent-index.js';
@@ -234,15 +234,22 @@ function createLoader(options: FetchServiceOptions, bounds: FetchLimits): BlockL
       countMax: limits.badExtentsMax,
       retryAfterMs: bounds.badExtentRetryMs,
     }),
-    readsMax: {
-      tail: bounds.tailReadsMax,
-      catchUp: bounds.catchUpReadsMax,
-      readAhead: bounds.readAheadReadsMax,
-    },
+    readsMax: readsMaxOf(bounds, options.isStoreRemote ?? false),
     log,
     metrics,
     clock,
   });
+}
+
+/** Local files are read by libuv's threads: a lagging reader must not have all of them. */
+function readsMaxOf(bounds: FetchLimits, isStoreRemote: boolean): Record<LoadClass, number> {
+  const { tailReadsMax: tail, catchUpReadsMax: catchUp, readAheadReadsMax: readAhead } = bounds;
+  if (isStoreRemote) return { tail, catchUp, readAhead };
+  return {
+    tail,
+    catchUp: Math.min(catchUp, limits.localCatchUpReadsMax),
+    readAhead: Math.min(readAhead, limits.localReadAheadReadsMax),
+  };
 }
 
 function createSessions(bounds: FetchLimits, metrics: FetchMetrics, clock: Clock): SessionCache {

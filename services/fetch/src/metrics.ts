@@ -26,7 +26,6 @@ export const fetchCounters = {
   fetch_owner_answers_wrong_total: 'Extents from their owners that failed their verification',
   fetch_peer_extents_total: 'Extents handed to other fetch nodes',
   fetch_peer_bytes_total: 'Bytes of extents handed to other fetch nodes',
-  fetch_sessions_created_total: 'Fetch sessions begun',
   fetch_sessions_evicted_total: 'Fetch sessions that made room for others',
   fetch_session_errors_total: 'Requests of sessions that are unknown or somewhere else',
 } as const;

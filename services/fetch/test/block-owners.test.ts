@@ -249,12 +249,17 @@ describe('chooseOwner', () => {
   it('moves only the blocks of the node that comes or goes, whatever the order', () => {
     fc.assert(
       fc.property(nodes, fc.uuid(), fc.nat(100), fc.nat(), (nodeIds, segmentId, block, pick) => {
-        const owner = chooseOwner(nodeIds, segmentId, block);
+        const name = { segmentId, block };
+        const owner = chooseOwner(nodeIds, name, () => true);
         expect(nodeIds).toContain(owner);
-        expect(chooseOwner([...nodeIds].reverse(), segmentId, block)).toBe(owner);
+        expect(chooseOwner([...nodeIds].reverse(), name, () => true)).toBe(owner);
         const gone = nodeIds[pick % nodeIds.length]!;
+        const next = chooseOwner(nodeIds, name, (nodeId) => nodeId !== gone);
+        if (gone !== owner) expect(next).toBe(owner);
+        // Whether it can't be reached or is declared dead is the same.
         const others = nodeIds.filter((nodeId) => nodeId !== gone);
-        if (gone !== owner) expect(chooseOwner(others, segmentId, block)).toBe(owner);
+        expect(chooseOwner(others, name, () => true)).toBe(next);
+        expect(chooseOwner(nodeIds, name, () => false)).toBeNull();
       }),
     );
   });
@@ -264,12 +269,15 @@ describe('chooseOwner', () => {
     const owned = new Map<number, number>();
     const count = 20_000;
     for (let at = 0; at < count; at++) {
-      const owner = chooseOwner(nodeIds, randomUUID(), at % 8);
+      const name = { segmentId: randomUUID(), block: at % 8 };
+      const owner = chooseOwner(nodeIds, name, () => true)!;
       owned.set(owner, (owned.get(owner) ?? 0) + 1);
     }
     const segmentId = randomUUID();
     const ofOne = new Set(
-      Array.from({ length: 64 }, (_, at) => chooseOwner(nodeIds, segmentId, at)),
+      Array.from({ length: 64 }, (_, at) =>
+        chooseOwner(nodeIds, { segmentId, block: at }, () => true),
+      ),
     );
     // Five deviations of a binomial distribution, about 280, either way.
     for (const nodeId of nodeIds) expect(Math.abs(owned.get(nodeId)! - 4_000)).toBeLessThan(300);

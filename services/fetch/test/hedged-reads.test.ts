@@ -130,7 +130,8 @@ describe.skipIf(!hasServer)(hasServer ? title : `${title} — LEFT OUT: no versi
   }
 
   it('answers from a second read when the first is late, and gives the first one up', async () => {
-    const { reads, counted } = hedging();
+    const { reads, counted } = hedging({ samplesMin: 60 });
+    // Known from the last of these reads on: none of them is hedged, however busy the machine.
     proxy.isHeld = () => false;
     await readMany(reads, 60);
     const before = { gets: proxy.gets, hedged: counted('fetch_reads_hedged_total') };
@@ -149,7 +150,7 @@ describe.skipIf(!hasServer)(hasServer ? title : `${title} — LEFT OUT: no versi
   });
 
   it('sends no more second reads than its share, however slow the store is', async () => {
-    const { reads, counted } = hedging();
+    const { reads, counted } = hedging({ samplesMin: 40 });
     proxy.isHeld = () => false;
     await readMany(reads, 40);
     const hedgedBefore = counted('fetch_reads_hedged_total');
@@ -167,7 +168,8 @@ describe.skipIf(!hasServer)(hasServer ? title : `${title} — LEFT OUT: no versi
     proxy.letGo();
     const hedged = counted('fetch_reads_hedged_total') - hedgedBefore;
     expect(counted('fetch_reads_hedged_total')).toBeLessThanOrEqual((40 + 40) * 0.05);
-    expect(proxy.gets - getsBefore).toBe(40 + hedged);
+    // One that lost may have been given up before it was sent.
+    expect(proxy.gets - getsBefore).toBeLessThanOrEqual(40 + hedged);
   });
 
   it('never hedges before it knows what late is', async () => {
@@ -180,14 +182,17 @@ describe.skipIf(!hasServer)(hasServer ? title : `${title} — LEFT OUT: no versi
   });
 
   it('fails as the first read did when both fail', async () => {
-    const { reads, counted } = hedging();
+    const { reads, counted } = hedging({ samplesMin: 60 });
     proxy.isHeld = () => false;
     await readMany(reads, 60);
     proxy.isHeld = () => true;
-    const reading = reads.read('nothing', 0, length);
+    const before = counted('fetch_reads_hedged_total');
+    const outcome = reads.read('nothing', 0, length).catch((error: unknown) => error);
+    await expect
+      .poll(() => counted('fetch_reads_hedged_total'), { timeout: 5_000 })
+      .toBeGreaterThan(before);
     const letting = setInterval(() => proxy.letGo(), 50);
-    await expect(reading).rejects.toMatchObject({ code: 'OBJECT_NOT_FOUND' });
+    expect(await outcome).toMatchObject({ code: 'OBJECT_NOT_FOUND' });
     clearInterval(letting);
-    expect(counted('fetch_reads_hedged_total')).toBeGreaterThan(0);
   });
 });

@@ -216,7 +216,7 @@ export const optionDefinitions: { readonly [Key in ConfigKey]: OptionDefinition<
     schema: integer({ min: 1, max: 256 }),
     defaultValue: () => limits.flushInFlightMax,
     placeholder: 'COUNT',
-    description: 'segments that are being written and committed at a time',
+    description: 'segments under way at a time in a latency lane, where none waits for an interval',
     commands: ['standalone', 'ingest'],
   },
 

@@ -94,6 +94,8 @@ export const limits = {
   loadWaitMsMax: 15_000, // below the 30 s that clients wait for a response
   badExtentsMax: 10_000,
   badExtentRetryMs: 10_000,
+  localCatchUpReadsMax: 2, // with read-ahead below libuv's 4 threads: a tail never waits for one
+  localReadAheadReadsMax: 1,
   hedgedReadsShareMax: 0.05, // of the reads of a remote store
   hedgedReadsBurstMax: 8,
   hedgeSamplesMax: 512, // reads of one size that their p99 is of

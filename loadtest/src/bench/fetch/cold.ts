@@ -19,6 +19,7 @@ const topic = 'cold';
 const prefix = 'cold';
 const rangeBytes = 8 * 1024 * 1024;
 const parallelisms = [1, 2, 4, 8, 16, 32] as const;
+const calibrationBytesQuick = 256e6;
 const connections = [1, 4] as const;
 const sdkRatioMin = 0.8;
 const never = String(24 * 3_600_000);
@@ -45,7 +46,7 @@ export async function coldBench(bench: Bench): Promise<void> {
   const verdicts: Verdict[] = [];
   const sdkRuns: Run[] = [];
   const ourRuns = new Map<number, Run[]>(connections.map((count) => [count, []]));
-  const parallelism = await cold.bestParallelism();
+  const parallelism = await cold.bestParallelism(options.quick ? calibrationBytesQuick : undefined);
   for (let round = 0; round < options.runs; round += 1) {
     for (const [count, runs] of ourRuns) runs.push(await cold.read(count));
     sdkRuns.push(await cold.sdk(parallelism));
@@ -121,11 +122,11 @@ class ColdBench {
   }
 
   /** With how many GETs at once the SDK gets the most from this server, tried once each. */
-  async bestParallelism(): Promise<number> {
+  async bestParallelism(bytesMax: number | undefined): Promise<number> {
     let best = { parallelism: 1, speed: 0 };
-    await this.#get(1);
+    await this.#get(1, bytesMax);
     for (const parallelism of parallelisms) {
-      const speed = speedOf(await this.#get(parallelism));
+      const speed = speedOf(await this.#get(parallelism, bytesMax));
       console.error(`  SDK, ${parallelism} GETs at once: ${speed.toFixed(0)} MB/s`);
       if (speed > best.speed) best = { parallelism, speed };
     }
@@ -163,7 +164,7 @@ class ColdBench {
     }
   }
 
-  async #get(parallelism: number): Promise<LoadResult> {
+  async #get(parallelism: number, bytesMax?: number): Promise<LoadResult> {
     const { accessKeyId, bucket, endpoint, region, secretAccessKey } = this.#store;
     return await runYardstick({
       kind: 's3Get',
@@ -175,6 +176,7 @@ class ColdBench {
       keyPrefix: `${prefix}/v1/segments/`,
       rangeBytes,
       parallelism,
+      bytesMax,
     });
   }
 }

@@ -7,6 +7,9 @@ export interface HotIndexLimits {
   readonly extentsMax: number;
 }
 
+/** Of all extents, at a time. */
+const evictedShare = 1 / 32;
+
 /**
  * The bounded newest part of the index of every partition, filled by the feed. When it is full the
  * partition whose last commit is the oldest loses the older half of what it has.
@@ -59,9 +62,16 @@ export class HotIndex {
     this.#extentCount = 0;
   }
 
+  /**
+   * Makes room for a while, not for one: every look at the oldest passes the places of all partitions
+   * that were moved to the end since the Map was tidied (10,000 partitions: 7 µs per append instead of 0.3).
+   */
   #evict(): void {
+    const { extentsMax } = this.#limits;
+    if (this.#extentCount <= extentsMax) return;
+    const kept = extentsMax - Math.floor(extentsMax * evictedShare);
     for (const [partitionId, tail] of this.#tails) {
-      if (this.#extentCount <= this.#limits.extentsMax) return;
+      if (this.#extentCount <= kept) return;
       const count = Math.ceil(tail.count / 2);
       tail.dropOldest(count);
       this.#extentCount -= count;

@@ -1,6 +1,8 @@
 import type { BlockRead, BlockService, WantedExtent } from '@kafscale/cluster';
 import { ByteBudget, OperatingError } from '@kafscale/core';
 import type { BlockLoader } from '../blocks/block-loader.js';
+import { forGood, Lease } from '../blocks/lease.js';
+import type { LoadedExtent } from '../blocks/verify-extent.js';
 import type { FetchMetrics } from '../metrics.js';
 
 export interface BlockServerOptions {
@@ -31,21 +33,35 @@ export class BlockServer implements BlockService {
       const text = `${this.#budget.takenBytes} bytes are being loaded for other nodes already`;
       throw new OperatingError('BLOCKS_BUSY', text, { retriable: true });
     }
+    const lease = new Lease();
     try {
       return await Promise.all(
         wanted.map(async ({ extent, leaderEpoch }) => {
           const request = { extent, leaderEpoch, arrival: 0, loadClass: urgency, isForPeer: true };
-          const result = await this.#options.loader.load(request);
+          const result = await this.#options.loader.load(request, lease);
           if (result.kind !== 'loaded') return null;
           this.#options.metrics.count('fetch_peer_extents_total');
-          this.#options.metrics.count('fetch_peer_bytes_total', result.loaded.bytes.length);
-          return result.loaded.bytes;
+          this.#options.metrics.count('fetch_peer_bytes_total', extent.length);
+          return lasting(result.loaded);
         }),
       );
     } finally {
+      lease.release();
       this.#budget.give(bytes);
     }
   }
+}
+
+/**
+ * Nobody says when an answer has left, so its memory is not used again. A writer's is not ours to keep:
+ * of that it is a copy.
+ */
+function lasting(loaded: LoadedExtent): Buffer {
+  const { bytes, memory, pieces } = loaded;
+  const isWriters = memory !== null && memory.bytes.buffer !== bytes.buffer;
+  if (isWriters) return pieces.length > 1 ? bytes : Buffer.from(bytes);
+  forGood.hold(loaded);
+  return bytes;
 }
 
 function bytesOf(wanted: readonly WantedExtent[]): number {

@@ -1,22 +1,31 @@
-import { invariant } from '@kafscale/core';
+/** A part of a segment. */
+export interface BlockName {
+  readonly segmentId: string;
+  readonly block: number;
+}
 
 /**
- * The owner of a block by rendezvous hash: every node gets a weight for the block and the heaviest
- * wins. So a node that comes or goes moves only the blocks that it wins or won, an even part of each
- * other node's.
+ * The owner of a block by rendezvous hash: every node gets a weight for the block, and the heaviest of
+ * those that can be asked wins; null: none can. So a node that comes or goes moves only the blocks that
+ * it wins or won, an even part of each other node's.
  */
-export function chooseOwner(nodeIds: readonly number[], segmentId: string, block: number): number {
+export function chooseOwner(
+  nodeIds: readonly number[],
+  { segmentId, block }: BlockName,
+  canAsk: (nodeId: number) => boolean,
+): number | null {
   const blockHash = mix(fnv1a(segmentId) ^ Math.imul(block + 1, 0x9e3779b1));
-  let owner = -1;
+  let owner: number | null = null;
   let ownerWeight = -1;
   for (const nodeId of nodeIds) {
     const weight = mix(blockHash ^ mix(nodeId | 0));
     // Equal weights go to the smaller id: the order in which a node knows the others says nothing.
-    if (weight < ownerWeight || (weight === ownerWeight && nodeId > owner)) continue;
+    const isHeavier =
+      weight > ownerWeight || (weight === ownerWeight && nodeId < (owner ?? nodeId));
+    if (!isHeavier || !canAsk(nodeId)) continue;
     owner = nodeId;
     ownerWeight = weight;
   }
-  invariant(owner !== -1, 'an owner is chosen among at least one node');
   return owner;
 }
 

@@ -42,6 +42,11 @@ export class OwnerSource {
   readonly borrowed: BlockCache;
   readonly #options: OwnerSourceOptions;
   readonly #pausedUntilMs = new Map<number, number>();
+  readonly #canAsk = (nodeId: number): boolean => {
+    const { peers } = this.#options;
+    if (nodeId === peers.ownNodeId) return true;
+    return !this.#isPaused(nodeId) && peers.blocksOf(nodeId) !== undefined;
+  };
 
   constructor(options: OwnerSourceOptions) {
     this.#options = options;
@@ -52,15 +57,19 @@ export class OwnerSource {
     });
   }
 
-  /** The node that is to load it for this one; null: this one itself. */
+  /**
+   * The node that is to load it for this one; null: this one itself. A dead node stays in the view
+   * for seconds, but its links go down at once, and with them it stops to own anything: those that it
+   * was linked with agree on who comes next.
+   */
   ownerOf(extent: Extent): number | null {
     const { peers, limits } = this.#options;
     const nodeIds = peers.fetchNodeIds();
     if (nodeIds.length < 2 || extent.length > limits.extentBytesMax) return null;
     const block = Math.floor(extent.position / limits.ownedBlockBytes);
-    const owner = chooseOwner(nodeIds, extent.segmentId, block);
-    if (owner === peers.ownNodeId || this.#isPaused(owner)) return null;
-    return peers.blocksOf(owner) === undefined ? null : owner;
+    const { segmentId } = extent;
+    const owner = chooseOwner(nodeIds, { segmentId, block }, this.#canAsk);
+    return owner === peers.ownNodeId ? null : owner;
   }
 
   /**
