@@ -243,13 +243,13 @@ export const limits = {
   orphanGraceMs: 60 * 60_000, // ≥ commitAgeMsMax + commitTimeoutMs + clockSkewMsMax
   orphanSweepIntervalMs: 24 * 60 * 60_000,
   orphanSweepPauseMs: 500, // between the 256 parts of a sweep, and between its thousands of objects
-  orphanSweepPartsPerStep: 16, // between two writes of how far it has come
+  orphanSweepPartsPerStepMax: 16, // between two writes of how far it has come
 
   // Cold index ranges
   coldExtentsMin: 1_024, // index rows of a partition that stay in the metadata store
-  coldRangeExtents: 512, // that leave it together, and come back together
+  coldExtentsPerMoveMax: 512, // that leave it together, and come back together
   coldRangeExtentsMax: 8_192, // of a range that was merged of others: about 1 MB, 20 ms to decode
-  coldRangeFanIn: 4, // neighbours of one size that become one range
+  coldRangesPerMergeMax: 4, // neighbours of one size that become one range
   coldAgeMs: 60 * 60_000, // since the commit; beyond what a stored answer is needed for
   coldUnmergedAgeMs: 24 * 60 * 60_000, // segments that compaction still has to merge
   coldSkippedBatchesMax: 200_000, // of one new range: its object is bounded

@@ -21,11 +21,11 @@ invariant(
 
 export const defaultColdLimits: ColdLimits = {
   extentsMin: limits.coldExtentsMin,
-  rangeExtents: limits.coldRangeExtents,
+  rangeExtents: limits.coldExtentsPerMoveMax,
   ageMs: limits.coldAgeMs,
   unmergedAgeMs: limits.coldUnmergedAgeMs,
   rangeExtentsMax: limits.coldRangeExtentsMax,
-  fanIn: limits.coldRangeFanIn,
+  fanIn: limits.coldRangesPerMergeMax,
   waitMs: limits.garbageWaitMs,
   plannedMsMax: limits.coldPlannedMsMax,
 };

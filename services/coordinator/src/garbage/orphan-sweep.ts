@@ -83,7 +83,7 @@ export class OrphanSweep {
   /** Ends where its progress is written down. */
   async #sweepSome(state: OrphanSweepState, signal: AbortSignal): Promise<void> {
     const { clock, metrics, owner } = this.#options;
-    const partsMax = limits.orphanSweepPartsPerStep;
+    const partsMax = limits.orphanSweepPartsPerStepMax;
     this.#hasFailed = false;
     const end = Math.min(state.nextPart + partsMax, orphanSweepParts);
     for (let part = state.nextPart; part < end; part += 1) {

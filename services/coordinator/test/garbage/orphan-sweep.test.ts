@@ -163,7 +163,7 @@ describe('a sweep', () => {
     ];
     await w.sweepAll();
     expect(w.garbageMetrics.sweeps).toBe(1);
-    const steps = 256 / limits.orphanSweepPartsPerStep;
+    const steps = 256 / limits.orphanSweepPartsPerStepMax;
     expect(calls.map(({ mock }) => mock.calls.length)).toEqual([steps, steps + 1]);
   });
 
