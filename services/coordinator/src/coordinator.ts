@@ -5,6 +5,8 @@ import type { MetadataStore } from '@kafscale/metadata';
 import type { ObjectStore } from '@kafscale/storage';
 import { BackgroundWork } from './background/background-work.js';
 import type { BackgroundOptions } from './background/background-work.js';
+import { ColdIndex } from './cold/cold-index.js';
+import type { ColdIndexOptions } from './cold/cold-index.js';
 import { brokersOf } from './cluster/leader-choice.js';
 import type { Broker } from './cluster/leader-choice.js';
 import type { Compactor } from './compaction/compactor.js';
@@ -88,6 +90,7 @@ class CoordinatorProcess implements Coordinator {
   readonly #background: BackgroundWork | null;
   readonly #compactor: Compactor | undefined;
   readonly #index: IndexWriter | null;
+  readonly #coldIndex: ColdIndex | null;
   readonly #groups: GroupManager;
   readonly #apis: ReadonlyMap<number, KafkaApi>;
   #view: ClusterView | null = null;
@@ -121,23 +124,20 @@ class CoordinatorProcess implements Coordinator {
       onGroupWritten: (groupId) => this.#index?.groupChanged(groupId),
       settings: { initialRebalanceDelayMs: options.groupInitialRebalanceDelayMs },
     });
+    const unwrittenForMs = (): number => this.#index?.unwrittenForMs ?? 0;
+    const parts = { store, owner, clock, log, unwrittenForMs };
+    this.#coldIndex = openColdIndex(options, { ...parts, ownership: owner });
     this.#background =
-      options.background === undefined
+      options.background === undefined || this.#coldIndex === null
         ? null
-        : new BackgroundWork({
-            ...options.background,
-            store,
-            owner,
-            clock,
-            log,
-            unwrittenForMs: () => this.#index?.unwrittenForMs ?? 0,
-          });
-    this.#purge = new TopicPurge(
+        : new BackgroundWork({ ...options.background, ...parts, coldIndex: this.#coldIndex });
+    this.#purge = new TopicPurge({
       store,
-      () => this.#owner.lease,
+      lease: () => this.#owner.lease,
       log,
-      () => this.#background?.topicPurged(),
-    );
+      onPurged: () => this.#background?.topicPurged(),
+      thaw: (partitionId) => this.#coldIndex?.thaw(partitionId) ?? Promise.resolve(false),
+    });
     const { compaction } = options;
     this.#compactor =
       compaction && startCompaction(compaction, { store, ownership: owner, clock, log });
@@ -206,13 +206,21 @@ class CoordinatorProcess implements Coordinator {
   };
 
   findExtents: CoordinatorService['findExtents'] = (partitionId, offset, countMax) =>
-    this.#store.findExtents(partitionId, offset, Math.min(countMax, limits.extentsPerLookupMax));
+    this.#lookups.findExtents(partitionId, offset, Math.min(countMax, limits.extentsPerLookupMax));
 
   findExtentByTimestamp: CoordinatorService['findExtentByTimestamp'] = (partitionId, timestampMs) =>
-    this.#store.findExtentByTimestamp(partitionId, timestampMs);
+    this.#lookups.findExtentByTimestamp(partitionId, timestampMs);
 
   findExtentOfMaxTimestamp: CoordinatorService['findExtentOfMaxTimestamp'] = (partitionId) =>
-    this.#store.findExtentOfMaxTimestamp(partitionId);
+    this.#lookups.findExtentOfMaxTimestamp(partitionId);
+
+  /** Without an object store there are rows only. */
+  get #lookups(): Pick<
+    MetadataStore,
+    'findExtents' | 'findExtentByTimestamp' | 'findExtentOfMaxTimestamp'
+  > {
+    return this.#coldIndex?.lookups ?? this.#store;
+  }
 
   #indexWriter({ clock, log, store }: CoordinatorOptions, index: IndexOptions): IndexWriter {
     const { objectStore: objects, ...settings } = index;
@@ -263,4 +271,21 @@ class CoordinatorProcess implements Coordinator {
     invariant(table.size === apis.length, 'one handler per API');
     return table;
   }
+}
+
+/** null: the coordinator was given no store of objects. */
+function openColdIndex(
+  { background, index }: CoordinatorOptions,
+  parts: Omit<ColdIndexOptions, 'objectStore'>,
+): ColdIndex | null {
+  const objectStore = background?.objectStore ?? index?.objectStore;
+  if (objectStore === undefined) return null;
+  const metrics = background?.metrics.cold;
+  const limitsOfTests = background?.times?.cold;
+  return new ColdIndex({
+    ...parts,
+    objectStore,
+    ...(metrics && { metrics }),
+    ...(limitsOfTests && { limits: limitsOfTests }),
+  });
 }

@@ -1,5 +1,6 @@
 export { registerBackgroundMetrics } from './background/background-metrics.js';
 export type { BackgroundOptions, BackgroundTimes } from './background/background-work.js';
+export type { ColdLimits } from './cold/cold-limits.js';
 export { registerCompactionMetrics } from './compaction/compaction-metrics.js';
 export type { CompactionMetrics } from './compaction/compaction-metrics.js';
 export type { CompactionLimits } from './compaction/compaction-limits.js';
@@ -19,7 +20,7 @@ export type {
 export type { SegmentAfter } from './recovery/recover/came-after.js';
 export type { IndexDamage } from './recovery/recover/find-logs.js';
 export { recover } from './recovery/recover/recover.js';
-export type { RecoverOptions, RecoverReport } from './recovery/recover/recover.js';
+export type { LostColdRange, RecoverOptions, RecoverReport } from './recovery/recover/recover.js';
 export { registerIndexMetrics } from './recovery/index-metrics.js';
 export type { IndexMetrics } from './recovery/index-metrics.js';
 export { registerCoordinatorMetrics } from './metrics.js';

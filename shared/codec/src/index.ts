@@ -318,14 +318,20 @@ export {
   encodeIndexEntry,
   encodeIndexPart,
 } from './index-objects/index-object.js';
-export type {
-  EncodedIndexObject,
-  IndexClaim,
-  IndexEntry,
-  IndexPartReference,
-} from './index-objects/index-object.js';
+export type { IndexClaim, IndexEntry, IndexPartReference } from './index-objects/index-object.js';
+export { indexObjectKind, indexObjectKinds } from './index-objects/index-envelope.js';
+export type { EncodedIndexObject } from './index-objects/index-envelope.js';
+export {
+  coldRangeKey,
+  coldRangesPrefix,
+  decodeColdRange,
+  encodeColdRange,
+  parseColdRangeKey,
+} from './index-objects/cold-range.js';
+export type { ColdExtent, ColdRange } from './index-objects/cold-range.js';
 export { emptyIndexRecords } from './index-objects/index-records.js';
 export type {
+  IndexColdRange,
   IndexExtent,
   IndexGroup,
   IndexGroupOffset,

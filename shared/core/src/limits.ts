@@ -245,6 +245,21 @@ export const limits = {
   orphanSweepPauseMs: 500, // between the 256 parts of a sweep, and between its thousands of objects
   orphanSweepPartsPerStepMax: 16, // between two writes of how far it has come
 
+  // Cold index ranges
+  coldExtentsMin: 1_024, // index rows of a partition that stay in the metadata store
+  coldExtentsPerMoveMax: 512, // that leave it together, and come back together
+  coldRangeExtentsMax: 8_192, // of a range that was merged of others: about 1 MB, 20 ms to decode
+  coldRangesPerMergeMax: 4, // neighbours of one size that become one range
+  coldAgeMs: 60 * 60_000, // since the commit; beyond what a stored answer is needed for
+  coldUnmergedAgeMs: 24 * 60 * 60_000, // segments that compaction still has to merge
+  coldSkippedBatchesMax: 200_000, // of one new range: its object is bounded
+  coldCheckIntervalMs: 10 * 60_000,
+  coldPartitionsPerPassMax: 1_000,
+  coldPlannedMsMax: 60 * 60_000, // an object that was announced and never referred to is garbage
+  coldCachedExtentsMax: 65_536, // decoded, over all ranges; about 20 MB
+  coldGarbageStepMax: 100,
+  checkColdExtentsMax: 50_000, // that fsck holds at once; about 20 MB
+
   // Shutdown
   drainMsMax: 30_000,
   shutdownMsMax: 60_000,

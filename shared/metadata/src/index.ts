@@ -1,3 +1,9 @@
+export { ColdStore, openColdStore } from './cold/cold-store.js';
+export type { ColdCounts } from './cold/cold-garbage.js';
+export type { FreezeBounds } from './cold/plan-freeze.js';
+export type { ColdSwap } from './cold/swap-cold.js';
+export { coldRangeRow } from './cold/types.js';
+export type { ColdPlace, ColdRangeRow, ColdSwapResult, FreezePlan } from './cold/types.js';
 export { openCompactionStore } from './compaction/compaction-store.js';
 export type { CompactionStore } from './compaction/compaction-store.js';
 export { mergeRowColumns } from './compaction/types.js';
@@ -20,7 +26,7 @@ export type {
 } from './embedded/index.js';
 export { GarbageStore, openGarbageStore } from './garbage/garbage-store.js';
 export { orphanSweepParts } from './garbage/orphans.js';
-export type { OrphanSweepState } from './garbage/orphans.js';
+export type { OrphanSweepState, UnknownSegments } from './garbage/orphans.js';
 export type { DueGarbage, GarbageState, SegmentCount } from './garbage/segments.js';
 export type { StoredGroup, StoredMember, StoredProtocol } from './groups/group-record.js';
 export { openGroupStore } from './groups/group-store.js';
@@ -33,6 +39,7 @@ export { openRetentionStore, RetentionStore } from './retention/retention-store.
 export type { RetentionWish, TrimmedPartition } from './retention/trim.js';
 export { MetadataAudit, openMetadataAudit } from './recovery/metadata-audit.js';
 export type {
+  AuditedColdRange,
   AuditedExtent,
   AuditedSegment,
   AuditState,
@@ -56,6 +63,7 @@ export type { PresentSegment } from './recovery/restore-extents.js';
 export { readShard, ShardSnapshot } from './recovery/shard-snapshot.js';
 export type { ShardState } from './recovery/shard-snapshot.js';
 export { MetadataStore, openMetadataStore } from './store.js';
+export type { PurgeResult } from './topic-purge.js';
 export type { MetadataStoreOptions } from './store.js';
 export type {
   AcquireResult,

@@ -27,11 +27,17 @@ export async function findExtents(
   database: Database,
   request: { partitionId: number; offset: number; countMax: number },
 ): Promise<readonly Extent[]> {
+  return database.read((sql) => selectExtents(sql, request));
+}
+
+export async function selectExtents(
+  sql: Sql,
+  request: { partitionId: number; offset: number; countMax: number },
+): Promise<readonly Extent[]> {
   const { partitionId, offset } = request;
   invariant(Number.isSafeInteger(offset), 'an offset is an integer');
   const countMax = Math.min(request.countMax, limits.extentsPerLookupMax);
-  const rows = await database.read(
-    (sql) => sql<ExtentRow[]>`
+  const rows = await sql<ExtentRow[]>`
       WITH wanted AS (
         SELECT greatest(${offset}::bigint, log_start_offset) AS wanted_offset
         FROM partitions WHERE partition_id = ${partitionId} AND deleted_at IS NULL
@@ -47,8 +53,7 @@ export async function findExtents(
       WHERE e.partition_id = ${partitionId}
         AND e.base_offset >= (SELECT start_offset FROM start)
         AND e.next_offset > (SELECT wanted_offset FROM start)
-      ORDER BY e.base_offset LIMIT ${countMax}::int`,
-  );
+      ORDER BY e.base_offset LIMIT ${countMax}::int`;
   return rows.map(extentOf);
 }
 
@@ -62,20 +67,29 @@ export async function findExtentByTimestamp(
   database: Database,
   request: { partitionId: number; timestampMs: number; fromOffset: number },
 ): Promise<Extent | null> {
-  const { partitionId, timestampMs, fromOffset } = request;
+  const { partitionId, fromOffset } = request;
   return database.read(async (sql) => {
     const start = await liveStart(sql, partitionId, fromOffset);
-    if (start === null) return null;
-    const [reached] = await sql<ExtentRow[]>`
+    return start === null ? null : selectExtentByTimestamp(sql, { ...request, start });
+  });
+}
+
+/** `start`: from {@link liveStart}. */
+export async function selectExtentByTimestamp(
+  sql: Sql,
+  request: { partitionId: number; timestampMs: number; start: number },
+): Promise<Extent | null> {
+  const { partitionId, start, timestampMs } = request;
+  const [reached] = await sql<ExtentRow[]>`
       SELECT ${extentColumns(sql)}
       FROM extents e JOIN segments s ON s.segment_id = e.segment_id
       WHERE e.partition_id = ${partitionId} AND e.prefix_max_timestamp_ms >= ${timestampMs}
       ORDER BY e.prefix_max_timestamp_ms, e.base_offset LIMIT 1`;
-    if (reached === undefined) return null;
-    if (reached.next_offset > start && reached.max_timestamp_ms >= timestampMs) {
-      return extentOf(reached);
-    }
-    const [live] = await sql<ExtentRow[]>`
+  if (reached === undefined) return null;
+  if (reached.next_offset > start && reached.max_timestamp_ms >= timestampMs) {
+    return extentOf(reached);
+  }
+  const [live] = await sql<ExtentRow[]>`
       SELECT ${extentColumns(sql)}
       FROM extents e JOIN segments s ON s.segment_id = e.segment_id
       WHERE e.partition_id = ${partitionId} AND e.next_offset > ${start}
@@ -85,8 +99,7 @@ export async function findExtentByTimestamp(
            ORDER BY base_offset DESC LIMIT 1), 0)
         AND e.max_timestamp_ms >= ${timestampMs}
       ORDER BY e.base_offset LIMIT 1`;
-    return live === undefined ? null : extentOf(live);
-  });
+  return live === undefined ? null : extentOf(live);
 }
 
 /** As above: usually the first row that reaches the partition's maximum; else a walk of the live rows. */
@@ -96,31 +109,36 @@ export async function findExtentOfMaxTimestamp(
 ): Promise<Extent | null> {
   return database.read(async (sql) => {
     const start = await liveStart(sql, partitionId, 0);
-    if (start === null) return null;
-    const [reached] = await sql<ExtentRow[]>`
+    return start === null ? null : selectExtentOfMaxTimestamp(sql, { partitionId, start });
+  });
+}
+
+/** `start`: from {@link liveStart}. */
+export async function selectExtentOfMaxTimestamp(
+  sql: Sql,
+  request: { partitionId: number; start: number },
+): Promise<Extent | null> {
+  const { partitionId, start } = request;
+  const [reached] = await sql<ExtentRow[]>`
       SELECT ${extentColumns(sql)}
       FROM extents e JOIN segments s ON s.segment_id = e.segment_id
       WHERE e.partition_id = ${partitionId} AND e.prefix_max_timestamp_ms = (
         SELECT max(prefix_max_timestamp_ms) FROM extents WHERE partition_id = ${partitionId})
       ORDER BY e.base_offset LIMIT 1`;
-    if (reached === undefined) return null;
-    if (
-      reached.next_offset > start &&
-      reached.max_timestamp_ms === reached.prefix_max_timestamp_ms
-    ) {
-      return extentOf(reached);
-    }
-    const [live] = await sql<ExtentRow[]>`
+  if (reached === undefined) return null;
+  if (reached.next_offset > start && reached.max_timestamp_ms === reached.prefix_max_timestamp_ms) {
+    return extentOf(reached);
+  }
+  const [live] = await sql<ExtentRow[]>`
       SELECT ${extentColumns(sql)}
       FROM extents e JOIN segments s ON s.segment_id = e.segment_id
       WHERE e.partition_id = ${partitionId} AND e.next_offset > ${start}
       ORDER BY e.max_timestamp_ms DESC, e.base_offset LIMIT 1`;
-    return live === undefined ? null : extentOf(live);
-  });
+  return live === undefined ? null : extentOf(live);
 }
 
 /** The offset to look from, or null when there is no such partition. */
-async function liveStart(
+export async function liveStart(
   sql: Sql,
   partitionId: number,
   fromOffset: number,

@@ -26,6 +26,7 @@ import type {
   TopicRecord,
 } from './store-types.js';
 import { purgeDeletedPartitions } from './topic-purge.js';
+import type { PurgeResult } from './topic-purge.js';
 import { alterTopicConfigs, createTopic, deleteTopic, loadTopic, loadTopics } from './topics.js';
 
 export interface MetadataStoreOptions {
@@ -173,7 +174,7 @@ export class MetadataStore {
    * One bounded step of the removal of deleted topics: index rows, producers, the partitions
    * themselves. Repeat, with pauses, until it returns `done`.
    */
-  purgeDeletedPartitions(lease: Lease, rowsMax: number): Promise<'more' | 'done'> {
+  purgeDeletedPartitions(lease: Lease, rowsMax: number): Promise<PurgeResult> {
     return purgeDeletedPartitions(this.database, lease, rowsMax);
   }
 
@@ -182,7 +183,10 @@ export class MetadataStore {
     return allocateProducerIds(this.database, count);
   }
 
-  /** From the extent that contains `offset`, or the log start if that is greater, on. O(log n). */
+  /**
+   * From the extent that contains `offset`, or the log start if that is greater, on. O(log n). Of rows
+   * only, as the next two: what is in cold ranges is left out, and may leave a hole.
+   */
   findExtents(partitionId: number, offset: number, countMax: number): Promise<readonly Extent[]> {
     return findExtents(this.database, { partitionId, offset, countMax });
   }

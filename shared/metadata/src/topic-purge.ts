@@ -8,6 +8,9 @@ import type { Lease } from './store-types.js';
 
 const partitionsPerStep = 100;
 
+/** `coldPartitionIds`: index in objects of the bucket has to come back before it can go. */
+export type PurgeResult = 'more' | 'done' | { readonly coldPartitionIds: readonly number[] };
+
 /**
  * Removes what deleted topics left behind, at most `rowsMax` rows of a kind per call, so that no
  * transaction grows with the size of a topic. A segment whose last index row goes this way becomes
@@ -17,7 +20,7 @@ export async function purgeDeletedPartitions(
   database: Database,
   lease: Lease,
   rowsMax: number,
-): Promise<'more' | 'done'> {
+): Promise<PurgeResult> {
   invariant(rowsMax > 0, 'a purge removes something');
   return database.transaction(async ({ sql }) => {
     const [fence, doomed] = await Promise.all([
@@ -32,10 +35,21 @@ export async function purgeDeletedPartitions(
     const partitionIds = numberArray(doomed.map((row) => row.partition_id));
     if ((await deleteExtents(sql, partitionIds, rowsMax)) === rowsMax) return 'more';
     if ((await deleteProducers(sql, partitionIds, rowsMax)) === rowsMax) return 'more';
-    await sql`DELETE FROM leader_epochs WHERE partition_id = ANY(${partitionIds}::int[])`;
-    await sql`DELETE FROM partitions WHERE partition_id = ANY(${partitionIds}::int[])`;
-    return 'more';
+    const cold = await findCold(sql, partitionIds);
+    const gone = numberArray(
+      doomed.map((row) => row.partition_id).filter((partitionId) => !cold.includes(partitionId)),
+    );
+    await sql`DELETE FROM leader_epochs WHERE partition_id = ANY(${gone}::int[])`;
+    await sql`DELETE FROM partitions WHERE partition_id = ANY(${gone}::int[])`;
+    return cold.length === 0 ? 'more' : { coldPartitionIds: cold };
   });
+}
+
+async function findCold(sql: Sql, partitionIds: string): Promise<readonly number[]> {
+  const rows = await sql<{ partition_id: number }[]>`
+    SELECT DISTINCT partition_id FROM cold_ranges
+    WHERE partition_id = ANY(${partitionIds}::int[]) AND state = 'live'`;
+  return rows.map((row) => row.partition_id);
 }
 
 async function deleteExtents(sql: Sql, partitionIds: string, rowsMax: number): Promise<number> {

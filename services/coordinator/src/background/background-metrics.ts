@@ -1,4 +1,5 @@
 import type { Metrics } from '@kafscale/telemetry';
+import { registerColdMetrics } from '../cold/cold-metrics.js';
 import { registerGarbageMetrics } from '../garbage/garbage-metrics.js';
 import { registerRetentionMetrics } from '../retention/retention-metrics.js';
 import type { BackgroundOptions } from './background-work.js';
@@ -8,5 +9,6 @@ export function registerBackgroundMetrics(metrics: Metrics): BackgroundOptions['
   return {
     retention: registerRetentionMetrics(metrics),
     garbage: registerGarbageMetrics(metrics),
+    cold: registerColdMetrics(metrics),
   };
 }

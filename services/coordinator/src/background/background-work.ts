@@ -2,6 +2,9 @@ import { limits } from '@kafscale/core';
 import type { Clock } from '@kafscale/core';
 import type { MetadataStore } from '@kafscale/metadata';
 import type { ObjectStore } from '@kafscale/storage';
+import type { ColdIndex } from '../cold/cold-index.js';
+import type { ColdLimits } from '../cold/cold-limits.js';
+import type { ColdMetrics } from '../cold/cold-metrics.js';
 import { GarbageCollector } from '../garbage/garbage-collector.js';
 import type { GarbageMetrics } from '../garbage/garbage-metrics.js';
 import { OrphanSweep } from '../garbage/orphan-sweep.js';
@@ -16,7 +19,11 @@ import { TimedTask } from './timed-task.js';
 export interface BackgroundOptions {
   /** Where the segments are. The caller closes it, after the coordinator. */
   readonly objectStore: ObjectStore;
-  readonly metrics: { readonly retention: RetentionMetrics; readonly garbage: GarbageMetrics };
+  readonly metrics: {
+    readonly retention: RetentionMetrics;
+    readonly garbage: GarbageMetrics;
+    readonly cold: ColdMetrics;
+  };
   /** For tests; the defaults are in limits. */
   readonly times?: BackgroundTimes;
 }
@@ -29,6 +36,7 @@ export interface BackgroundTimes {
   readonly producerIdExpirationMs?: number;
   /** Between the steps of garbage collection and sweeps. */
   readonly pauseMs?: number;
+  readonly cold?: Partial<ColdLimits>;
 }
 
 interface BackgroundContext extends BackgroundOptions {
@@ -38,6 +46,7 @@ interface BackgroundContext extends BackgroundOptions {
   readonly log: CoordinatorLog;
   /** See IndexWriter; 0 without one. */
   readonly unwrittenForMs: () => number;
+  readonly coldIndex: ColdIndex;
 }
 
 /** What the owner of a shard does when nobody asks: each part in its own time, none in a request. */
@@ -61,6 +70,7 @@ export class BackgroundWork {
       ...context,
       metrics: metrics.retention,
       onReleased: () => this.#garbage.expect(),
+      thaw: context.coldIndex.thaw,
     });
     const sweep = new OrphanSweep({
       ...context,
@@ -83,6 +93,9 @@ export class BackgroundWork {
       this.#retentionTask,
       task('garbage collection', limits.garbageCheckIntervalMs, (signal) =>
         this.#garbage.pass(signal),
+      ),
+      task('cold index', limits.coldCheckIntervalMs, (signal) =>
+        context.coldIndex.freezer.pass(signal),
       ),
       task('orphan sweep', limits.garbageCheckIntervalMs, (signal) => sweep.pass(signal)),
       task('producer expiry', limits.producerExpiryCheckMs, (signal) => producers.pass(signal)),

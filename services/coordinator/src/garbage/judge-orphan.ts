@@ -18,8 +18,13 @@ export interface OrphanBounds {
   readonly nodeIdMax: number;
 }
 
+export interface Orphan extends ListedSegment {
+  /** As its footer has it. */
+  readonly birthMs: number;
+}
+
 export type OrphanVerdict =
-  | { readonly kind: 'orphan' }
+  | { readonly kind: 'orphan'; readonly orphan: Orphan }
   /** Its time has not come, or somebody else deleted it. */
   | { readonly kind: 'notYet' }
   | { readonly kind: 'kept'; readonly reason: KeptReason };
@@ -57,7 +62,7 @@ function judgeFooter(
   if (birthMs > bounds.youngestMs) return { kind: 'notYet' };
   if (incarnation !== bounds.incarnation) return { kind: 'kept', reason: 'incarnation' };
   if (nodeId > bounds.nodeIdMax) return { kind: 'kept', reason: 'node' };
-  return { kind: 'orphan' };
+  return { kind: 'orphan', orphan: { ...listed, birthMs } };
 }
 
 /** Null: a footer that is longer than it says. */

@@ -8,7 +8,7 @@ import type { CoordinatorLog } from '../observability.js';
 import type { ShardOwner } from '../shard/shard-owner.js';
 import type { GarbageMetrics, KeptReason } from './garbage-metrics.js';
 import { judgeOrphan } from './judge-orphan.js';
-import type { ListedSegment, OrphanBounds } from './judge-orphan.js';
+import type { ListedSegment, Orphan, OrphanBounds } from './judge-orphan.js';
 
 export interface OrphanSweepOptions {
   readonly store: MetadataStore;
@@ -37,6 +37,11 @@ invariant(
  * Deletes objects that were uploaded and never committed. Once a day it lists the bucket, in 256
  * parts with pauses, and asks the index about all objects that are old enough. How far it has come is
  * in the database, to a few parts: a restart goes on, and does not begin anew.
+ *
+ * A segment in a cold range has no row. What keeps it is the watermark: only segments that were born
+ * before it lose their row, and only what was born since is deleted here, by a watermark that is read in
+ * the statement that finds no row. So, however long this process was paused in between: if a segment
+ * has lost its row by then, the watermark is beyond its birth by then.
  */
 export class OrphanSweep {
   readonly #options: OrphanSweepOptions;
@@ -47,6 +52,8 @@ export class OrphanSweep {
   #leaseEpoch = -1;
   #dueMs = -Infinity;
   #kept = noneKept();
+  /** In this step. */
+  #hasFailed = false;
 
   constructor(options: OrphanSweepOptions) {
     this.#options = options;
@@ -77,6 +84,7 @@ export class OrphanSweep {
   async #sweepSome(state: OrphanSweepState, signal: AbortSignal): Promise<void> {
     const { clock, metrics, owner } = this.#options;
     const partsMax = limits.orphanSweepPartsPerStepMax;
+    this.#hasFailed = false;
     const end = Math.min(state.nextPart + partsMax, orphanSweepParts);
     for (let part = state.nextPart; part < end; part += 1) {
       if (part === 0) this.#kept = noneKept();
@@ -86,13 +94,22 @@ export class OrphanSweep {
     }
     const { lease } = owner;
     if (lease === null) return;
-    await this.#store.advanceOrphanSweep(lease, end - 1, this.#intervalMs);
+    await this.#store.advanceOrphanSweep(lease, {
+      fromPart: state.nextPart,
+      donePart: end - 1,
+      intervalMs: this.#intervalMs,
+      begunMs: state.databaseTimeMs,
+      graceMs: this.#graceMs,
+      hasFailed: this.#hasFailed,
+    });
     metrics.orphansKept(this.#kept);
     if (end === orphanSweepParts) metrics.sweepCompleted(clock.wallMs());
   }
 
   async #sweepPart(part: number, state: OrphanSweepState, signal: AbortSignal): Promise<void> {
     const { objectStore } = this.#options;
+    // Its birth, which decides, is not much later.
+    const judgedFromMs = state.watermarkMs - clockSkewMsMax;
     const bounds: OrphanBounds = {
       youngestMs: state.databaseTimeMs - this.#graceMs,
       incarnation: state.incarnation,
@@ -104,7 +121,7 @@ export class OrphanSweep {
       if (signal.aborted) return;
       const segmentId = segmentIdFromKey(key);
       if (segmentId === undefined) this.#keep('unrecognized');
-      else if (lastModifiedMs <= bounds.youngestMs) {
+      else if (lastModifiedMs <= bounds.youngestMs && lastModifiedMs >= judgedFromMs) {
         some.push({ segmentId, key, sizeBytes, lastModifiedMs });
       }
       if (some.length < limits.garbageStepSegmentsMax) continue;
@@ -118,29 +135,34 @@ export class OrphanSweep {
   /** One query for all of them; only those that it does not know are opened. */
   async #judgeSome(listed: readonly ListedSegment[], bounds: OrphanBounds): Promise<void> {
     const byId = new Map(listed.map((segment) => [segment.segmentId, segment]));
-    const orphans: ListedSegment[] = [];
-    for (const segmentId of await this.#store.findUnknownSegments([...byId.keys()])) {
+    const orphans: Orphan[] = [];
+    const { segmentIds } = await this.#store.findUnknownSegments([...byId.keys()]);
+    for (const segmentId of segmentIds) {
       const segment = byId.get(segmentId);
       invariant(segment !== undefined, 'the answer is among what was asked');
       const verdict = await judgeOrphan(this.#options.objectStore, segment, bounds);
       if (verdict.kind === 'kept') this.#keep(verdict.reason);
-      if (verdict.kind === 'orphan') orphans.push(segment);
+      if (verdict.kind === 'orphan') orphans.push(verdict.orphan);
     }
     if (orphans.length > 0) await this.#delete(orphans);
   }
 
   /** Asks the index once more: what it named meanwhile is no orphan, however that came about. */
-  async #delete(orphans: readonly ListedSegment[]): Promise<void> {
+  async #delete(orphans: readonly Orphan[]): Promise<void> {
     const { log, metrics, objectStore, owner } = this.#options;
     const ids = orphans.map(({ segmentId }) => segmentId);
-    const unknown = new Set(await this.#store.findUnknownSegments(ids));
-    const doomed = orphans.filter(({ segmentId }) => unknown.has(segmentId));
+    const { segmentIds, watermarkMs } = await this.#store.findUnknownSegments(ids);
+    const unknown = new Set(segmentIds);
+    const doomed = orphans.filter(
+      ({ birthMs, segmentId }) => unknown.has(segmentId) && birthMs >= watermarkMs,
+    );
     if (doomed.length === 0 || !owner.holds()) return;
     const failed = new Set(await objectStore.delete(doomed.map(({ key }) => key)));
     const deleted = doomed.filter(({ key }) => !failed.has(key));
     const bytes = deleted.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
     metrics.orphansDeleted(deleted.length, bytes);
     metrics.deletesFailed(failed.size);
+    if (failed.size > 0) this.#hasFailed = true;
     log.info({ objects: deleted.length, bytes, failed: failed.size }, 'orphans deleted');
   }
 

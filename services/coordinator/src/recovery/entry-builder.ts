@@ -82,6 +82,7 @@ const sizeOf: { readonly [K in Kind]: (record: RecordOf<K>) => number } = {
   partitions: ({ leaderEpochs }) => 70 + leaderEpochs.length * 13,
   segments: ({ answer }) => 60 + (answer?.length ?? 0),
   extents: ({ skippedBatches }) => 75 + skippedBatches.length * 4,
+  coldRanges: () => 42,
   producers: ({ batches }) => 20 + batches.length * 25,
   groups: ({ groupId, offsets, protocolType }) =>
     20 +

@@ -367,5 +367,6 @@ function emptied({ records }: IndexEntry): IndexEntry['records'] {
     extents: [],
     producers: [],
     groups: [],
+    coldRanges: [],
   };
 }

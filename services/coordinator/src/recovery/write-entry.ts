@@ -36,6 +36,7 @@ export async function writeSnapshot(
     await builder.addAll('partitions', shard.partitions(null));
     await builder.addAll('segments', shard.liveSegments());
     await builder.addAll('extents', shard.liveExtents());
+    await builder.addAll('coldRanges', shard.coldRanges());
     await builder.addAll('producers', shard.liveProducers());
     await builder.addAll('groups', shard.liveGroups());
     return putEntry(target, 'snapshot', { shard, builder, isComplete: true });
@@ -79,6 +80,7 @@ async function addSeen(
   await builder.addAll('topics', shard.topics(changes.topicIds));
   await builder.addAll('partitions', shard.partitions(changes.partitionIds));
   await addExtents(builder, shard, shard.extentsOfRanges(changes.ranges));
+  await builder.addAll('coldRanges', shard.coldRangesOf(changes.ranges));
   await builder.addAll('producers', shard.changedProducers(changes.partitionIds, sinceMs));
   await builder.addAll('groups', digests.changedOf(shard.groupsOf(changes.groupIds)));
 }
@@ -92,6 +94,9 @@ async function addUnseen(
   await builder.addAll('topics', shard.topics(null));
   await builder.addAll('partitions', shard.partitions(null));
   await addExtents(builder, shard, shard.extentsCommittedSince(sinceMs));
+  const retired = await shard.coldRangesRetiredSince(sinceMs);
+  await addExtents(builder, shard, shard.extentsOfRanges(retired));
+  await builder.addAll('coldRanges', shard.coldRanges());
   await builder.addAll('producers', shard.changedProducers(null, sinceMs));
   await builder.addAll('groups', shard.groupsOf(await shard.groupIdsChangedSince(sinceMs)));
 }

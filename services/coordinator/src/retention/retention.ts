@@ -16,6 +16,8 @@ export interface RetentionOptions {
   readonly metrics: RetentionMetrics;
   /** Segments may have lost their last index row. */
   readonly onReleased: () => void;
+  /** Brings back a piece of a partition's cold index; false: it could not be, for now. */
+  readonly thaw: (partitionId: number) => Promise<boolean>;
 }
 
 /**
@@ -106,13 +108,19 @@ export class Retention {
     metrics.trimmed(extents, bytes);
     if (extents > 0) onReleased();
     const byId = new Map(candidates.map((candidate) => [candidate.partitionId, candidate]));
-    return trimmed.flatMap((each) => {
+    const unfinished: Candidate[] = [];
+    for (const each of trimmed) {
       const candidate = byId.get(each.partitionId);
-      if (candidate === undefined) return [];
-      if (each.more) return [candidate];
-      this.#plan.settle(candidate, startedAtMs + each.dueInMs);
-      return [];
-    });
+      if (candidate === undefined) continue;
+      // What could not be brought back is left for the next pass, and holds up nobody.
+      if (each.isCold && !(await this.#options.thaw(each.partitionId))) {
+        this.#plan.force([each.partitionId]);
+        continue;
+      }
+      if (each.more || each.isCold) unfinished.push(candidate);
+      else this.#plan.settle(candidate, startedAtMs + each.dueInMs);
+    }
+    return unfinished;
   }
 
   /**

@@ -3,6 +3,16 @@ import { openGroupStore } from '@kafscale/metadata';
 import type { Lease, MetadataStore } from '@kafscale/metadata';
 import type { CoordinatorLog } from '../observability.js';
 
+export interface TopicPurgeOptions {
+  readonly store: MetadataStore;
+  readonly lease: () => Lease | null;
+  readonly log: CoordinatorLog;
+  /** Segments may have lost their last index row. */
+  readonly onPurged: () => void;
+  /** Brings back a piece of a partition's cold index; false: it could not be, for now. */
+  readonly thaw: (partitionId: number) => Promise<boolean>;
+}
+
 /**
  * Removes what deleted topics left in the metadata store, in small steps with pauses, so that no
  * commit waits for it. Woken by a deletion and at start; does nothing otherwise.
@@ -12,21 +22,17 @@ export class TopicPurge {
   readonly #lease: () => Lease | null;
   readonly #log: CoordinatorLog;
   readonly #onPurged: () => void;
+  readonly #thaw: (partitionId: number) => Promise<boolean>;
   readonly #stop = new AbortController();
   #running: Promise<void> | null = null;
   #again = false;
 
-  /** `onPurged`: segments may have lost their last index row. */
-  constructor(
-    store: MetadataStore,
-    lease: () => Lease | null,
-    log: CoordinatorLog,
-    onPurged: () => void,
-  ) {
-    this.#store = store;
-    this.#lease = lease;
-    this.#log = log;
-    this.#onPurged = onPurged;
+  constructor(options: TopicPurgeOptions) {
+    this.#store = options.store;
+    this.#lease = options.lease;
+    this.#log = options.log;
+    this.#onPurged = options.onPurged;
+    this.#thaw = options.thaw;
   }
 
   wake(): void {
@@ -66,6 +72,13 @@ export class TopicPurge {
     const rowsMax = limits.metadataPurgeRowsMax;
     const partitions = await this.#store.purgeDeletedPartitions(lease, rowsMax);
     const offsets = await openGroupStore(this.#store, lease).purgeOffsetsOfDeletedTopics(rowsMax);
-    return partitions === 'more' || offsets === rowsMax;
+    if (partitions === 'more' || offsets === rowsMax) return true;
+    if (partitions === 'done') return false;
+    let isThawed = false;
+    for (const partitionId of partitions.coldPartitionIds) {
+      if (this.#stop.signal.aborted) return false;
+      if (await this.#thaw(partitionId)) isThawed = true;
+    }
+    return isThawed;
   }
 }

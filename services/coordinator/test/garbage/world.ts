@@ -8,6 +8,9 @@ import type { SegmentAnswer, SegmentCommit } from '@kafscale/cluster';
 import { openObjectStore } from '@kafscale/storage';
 import type { ObjectStore, ObjectStoreOptions } from '@kafscale/storage';
 import { crc32c } from '@node-rs/crc32';
+import { ColdIndex } from '../../src/cold/cold-index.js';
+import type { ColdLimits } from '../../src/cold/cold-limits.js';
+import { noColdMetrics } from '../../src/cold/cold-metrics.js';
 import { GarbageCollector } from '../../src/garbage/garbage-collector.js';
 import type { GarbageMetrics, KeptReason } from '../../src/garbage/garbage-metrics.js';
 import { OrphanSweep } from '../../src/garbage/orphan-sweep.js';
@@ -15,6 +18,18 @@ import { RetentionWorld } from '../retention/world.js';
 import { OwnerProcess, plainBatch, query, silentLog } from '../shard/world.js';
 
 const hourMs = 3_600_000;
+
+/** A partition keeps one row; two leave together, and two ranges become one. */
+export const tinyColdLimits: ColdLimits = {
+  extentsMin: 1,
+  rangeExtents: 2,
+  ageMs: (10 * hourMs) / 60,
+  unmergedAgeMs: (10 * hourMs) / 60,
+  rangeExtentsMax: 8,
+  fanIn: 2,
+  waitMs: hourMs / 4,
+  plannedMsMax: hourMs,
+};
 
 /** What an operator would see. */
 export class RecordedGarbageMetrics implements GarbageMetrics {
@@ -86,6 +101,10 @@ export interface Sabotage {
   beforeDelete?: (keys: readonly string[]) => void;
   afterDelete?: (keys: readonly string[]) => void;
   failKeys?: ReadonlySet<string>;
+  beforePut?: (key: string) => void;
+  afterPut?: (key: string) => void;
+  /** After a piece of the index has moved, before anybody is told. */
+  beforeAnnounce?: () => void;
 }
 
 /** An owner of a shard with everything that removes something, whose passes the test makes. */
@@ -94,6 +113,7 @@ export class GarbageWorld extends RetentionWorld {
   readonly garbageMetrics = new RecordedGarbageMetrics();
   readonly garbage: GarbageCollector;
   readonly sweep: OrphanSweep;
+  readonly cold: ColdIndex;
   readonly sabotage: Sabotage = {};
   /** What the index in the bucket lacks. */
   unwrittenForMs = 0;
@@ -109,6 +129,7 @@ export class GarbageWorld extends RetentionWorld {
       ...silentLog,
       error: (fields: object, message: string) => void this.logged.push({ fields, message }),
     };
+    const { sabotage } = this;
     const shared = {
       store,
       objectStore: this.#sabotaged(test.objects),
@@ -120,6 +141,24 @@ export class GarbageWorld extends RetentionWorld {
     };
     this.garbage = new GarbageCollector({ ...shared, waitMs: hourMs / 4, stepPauseMs: 0 });
     this.sweep = new OrphanSweep({ ...shared, ...times, pauseMs: 0 });
+    this.cold = new ColdIndex({
+      ...shared,
+      metrics: noColdMetrics,
+      ownership: {
+        get lease() {
+          return owner.lease;
+        },
+        get transactions() {
+          return owner.transactions;
+        },
+        holds: () => owner.holds(),
+        announceSwap: (lease, ranges) => {
+          sabotage.beforeAnnounce?.();
+          owner.announceSwap(lease, ranges);
+        },
+      },
+      limits: tinyColdLimits,
+    });
   }
 
   static async open(
@@ -142,11 +181,25 @@ export class GarbageWorld extends RetentionWorld {
     return this.sweep.pass(new AbortController().signal);
   }
 
+  /** Old rows leave, ranges are merged, and objects that no range needs are deleted. */
+  freeze(): Promise<void> {
+    return this.cold.freezer.pass(new AbortController().signal);
+  }
+
+  override thaw(partitionId: number): Promise<boolean> {
+    return this.cold.thaw(partitionId);
+  }
+
   async purge(): Promise<void> {
-    while (
-      (await this.process.store.purgeDeletedPartitions(this.process.owner.lease!, 3)) === 'more'
-    ) {
+    for (;;) {
+      const { owner, store } = this.process;
+      const result = await store.purgeDeletedPartitions(owner.lease!, 3);
+      if (result === 'done') return;
       this.garbage.expect();
+      if (result === 'more') continue;
+      for (const partitionId of result.coldPartitionIds) {
+        if (!(await this.thaw(partitionId))) return;
+      }
     }
   }
 
@@ -207,7 +260,9 @@ export class GarbageWorld extends RetentionWorld {
       `UPDATE segments SET birth_ms = birth_ms - ${ms},
          committed_at = committed_at - ${ms} * interval '1 millisecond',
          marked_at = marked_at - ${ms} * interval '1 millisecond';
-       UPDATE orphan_sweep SET starts_at = starts_at - ${ms} * interval '1 millisecond'`,
+       UPDATE cold_ranges SET changed_at = changed_at - ${ms} * interval '1 millisecond';
+       UPDATE orphan_sweep SET starts_at = starts_at - ${ms} * interval '1 millisecond',
+         watermark_ms = greatest(0, watermark_ms - ${ms}), begun_ms = begun_ms - ${ms}`,
     );
     // Its schedule is by the clock of the process.
     this.process.clock.shiftMs += ms;
@@ -231,8 +286,13 @@ export class GarbageWorld extends RetentionWorld {
     const { sabotage } = this;
     return {
       url: objects.url,
+      sizeMultiple: objects.sizeMultiple,
       check: () => objects.check(),
-      put: (...put) => objects.put(...put),
+      async put(...put) {
+        sabotage.beforePut?.(put[0]);
+        await objects.put(...put);
+        sabotage.afterPut?.(put[0]);
+      },
       read: (...read) => objects.read(...read),
       readTail: (...read) => objects.readTail(...read),
       list: (prefix) => objects.list(prefix),

@@ -143,7 +143,8 @@ describe('fsck', () => {
     // By the database's clock, the last of them is two hours old.
     const state = { clusterId: '', incarnation: 1, databaseTimeMs: Date.now() + 7_200_000 };
     const object = { key: segmentKey(young), sizeBytes: world.segments.get(young)!.length };
-    const facts = { shardEpoch: 1, topics: 1, partitions: 1, extents: 1, ...state };
+    const cold = { coldExtents: 0, sweepWatermarkMs: 0 };
+    const facts = { shardEpoch: 1, topics: 1, partitions: 1, extents: 1, ...cold, ...state };
     const explain = (incarnation: number) =>
       explainObject(
         world.objects,

@@ -336,6 +336,7 @@ export class RecoveryWorld {
     };
     return {
       url: objects.url,
+      sizeMultiple: objects.sizeMultiple,
       put,
       check: () => objects.check(),
       read: (...args) => objects.read(...args),

@@ -49,11 +49,17 @@ export class RetentionWorld {
       onReleased: () => {
         this.released += 1;
       },
+      thaw: (partitionId) => this.thaw(partitionId),
     });
   }
 
   static async start(url: string, instanceId?: string): Promise<RetentionWorld> {
     return new RetentionWorld(await OwnerProcess.start(url, instanceId));
+  }
+
+  /** There is no cold index here. */
+  thaw(_partitionId: number): Promise<boolean> {
+    return Promise.resolve(false);
   }
 
   /** Another process of the same server; this one is dead. */
@@ -135,11 +141,14 @@ export class RetentionWorld {
       `SELECT 'size of partition ' || p.partition_id || ': ' || p.size_bytes AS text
        FROM partitions p
        WHERE p.deleted_at IS NULL AND p.size_bytes <> (
-         SELECT coalesce(sum(length), 0) FROM extents e WHERE e.partition_id = p.partition_id)
+         SELECT coalesce(sum(length), 0) FROM (
+           SELECT partition_id, length FROM extents
+           UNION ALL SELECT partition_id, size_bytes FROM cold_ranges WHERE state = 'live'
+         ) e WHERE e.partition_id = p.partition_id)
        UNION ALL
        SELECT 'live extents of segment ' || s.segment_id || ': ' || s.live_extents
        FROM segments s WHERE s.live_extents <> (
-         SELECT count(*) FROM extents e WHERE e.segment_id = s.segment_id)
+         SELECT count(*) FROM extents e WHERE e.segment_id = s.segment_id) + s.cold_extents
        UNION ALL
        SELECT 'row without a segment: ' || e.segment_id
        FROM extents e WHERE NOT EXISTS (SELECT FROM segments s WHERE s.segment_id = e.segment_id)
@@ -147,7 +156,11 @@ export class RetentionWorld {
        SELECT 'nothing at the log start of partition ' || p.partition_id
        FROM partitions p
        WHERE p.deleted_at IS NULL AND p.log_start_offset < p.next_offset AND NOT EXISTS (
-         SELECT FROM extents e WHERE e.partition_id = p.partition_id
+         SELECT FROM (
+           SELECT partition_id, base_offset, next_offset FROM extents
+           UNION ALL
+           SELECT partition_id, base_offset, next_offset FROM cold_ranges WHERE state = 'live'
+         ) e WHERE e.partition_id = p.partition_id
            AND e.base_offset <= p.log_start_offset AND e.next_offset > p.log_start_offset)`,
     );
     return rows.map((row) => String(row['text']));

@@ -11,7 +11,7 @@ export function formatCheckReport(report: CheckReport): string {
 function summary({ index, isDeep, objects, sound, state }: CheckReport): string[] {
   const batches = isDeep ? `, batches read: ${sound.batches}` : '';
   return [
-    `cluster ${state.clusterId}  incarnation ${state.incarnation}  ${plural(state.topics, 'topic')}  ${plural(state.partitions, 'partition')}  ${plural(state.extents, 'extent')}`,
+    `cluster ${state.clusterId}  incarnation ${state.incarnation}  ${plural(state.topics, 'topic')}  ${plural(state.partitions, 'partition')}  ${plural(state.extents + state.coldExtents, 'extent')}${state.coldExtents === 0 ? '' : `, ${state.coldExtents} of them in cold ranges`}`,
     `${plural(objects.objects, 'object')}, ${objects.bytes} bytes`,
     `${plural(sound.objects, 'object')} as the index says: ${plural(sound.extents, 'extent')}, ${sound.bytes} bytes${batches}`,
     index.databaseTimeMs === null

@@ -29,13 +29,20 @@ function summary(report: RecoverReport): string[] {
 }
 
 function notRecovered(report: RecoverReport): string[] {
-  const { clampedOffsets, damage, gaps, lostBeginnings, lostRanges } = report;
+  const { clampedOffsets, damage, gaps, lostBeginnings, lostColdRanges, lostRanges } = report;
   const parts = [
     ...section('What of the index could not be used:', {
       total: damage.length,
       items: damage.map(
         (item) =>
           `${item.kind} ${item.sequence} of incarnation ${item.incarnation}: ${item.reason} [${item.code}]`,
+      ),
+    }),
+    ...section('Pieces of the index whose objects could not be read:', {
+      total: lostColdRanges.length,
+      items: lostColdRanges.map(
+        (item) =>
+          `partition id ${item.partitionId}  offsets ${item.baseOffset} to ${item.nextOffset - 1}: ${item.key}: ${item.reason} [${item.code}]`,
       ),
     }),
     ...ranges('Logs that begin later, because their first objects are gone:', lostBeginnings),

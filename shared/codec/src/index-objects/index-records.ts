@@ -94,6 +94,15 @@ const groupFields = {
   offsets: schema.array(schema.struct(groupOffsetFields)),
 } as const;
 
+const coldRangeFields = {
+  partitionId: schema.int32(),
+  baseOffset: schema.safeInt64(),
+  nextOffset: schema.safeInt64(),
+  /** The object that has its extents. */
+  objectId: schema.uuid(),
+  extents: schema.int32(),
+} as const;
+
 export const recordsFields = {
   topics: schema.array(schema.struct(topicFields)),
   deletedTopics: schema.array(schema.struct(deletedTopicFields)),
@@ -102,6 +111,8 @@ export const recordsFields = {
   extents: schema.array(schema.struct(extentFields)),
   producers: schema.array(schema.struct(producerFields)),
   groups: schema.array(schema.struct(groupFields)),
+  /** Since format 2. One replaces every extent and every other range that it overlaps. */
+  coldRanges: schema.array(schema.struct(coldRangeFields), { versions: '1+' }),
 } as const;
 
 export type IndexRecords = Decoded<Message<typeof recordsFields>>;
@@ -111,6 +122,7 @@ export type IndexSegment = IndexRecords['segments'][number];
 export type IndexExtent = IndexRecords['extents'][number];
 export type IndexProducer = IndexRecords['producers'][number];
 export type IndexGroup = IndexRecords['groups'][number];
+export type IndexColdRange = IndexRecords['coldRanges'][number];
 export type IndexGroupOffset = IndexGroup['offsets'][number];
 
 export const emptyIndexRecords: IndexRecords = {
@@ -121,4 +133,5 @@ export const emptyIndexRecords: IndexRecords = {
   extents: [],
   producers: [],
   groups: [],
+  coldRanges: [],
 };

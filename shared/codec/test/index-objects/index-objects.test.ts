@@ -184,7 +184,7 @@ describe('index objects', () => {
       expect.objectContaining({ code: 'INDEX_OBJECT_CORRUPT' }),
     );
     const later = Buffer.from(golden('manifest'));
-    later.writeUInt16BE(2, 4);
+    later.writeUInt16BE(3, 4);
     expect(() => decodeIndexEntry(later, 'manifest')).toThrow(
       expect.objectContaining({ code: 'INDEX_OBJECT_VERSION_UNSUPPORTED' }),
     );

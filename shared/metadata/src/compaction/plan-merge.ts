@@ -15,6 +15,13 @@ import type {
 } from './types.js';
 
 const backlogSegmentsMax = 20_000;
+/** Rows of so many bytes are final. */
+const finalRowBytes = 16 * 1024 * 1024;
+/**
+ * Of a row in a segment of several partitions, so that it is merged again: final rows get segments of
+ * their own, whose rows can leave the store with them (cold ranges). Four of them are final.
+ */
+const sharedRunBytesMax = 8 * 1024 * 1024;
 
 interface SegmentRow {
   readonly segment_id: string;
@@ -42,10 +49,8 @@ export async function planFreshMerge(
     const runs: MergeRun[] = [];
     for (const partition of found) {
       const merge = new PartitionMerge(partition);
-      const ranges = splitIntoRuns(
-        merge.rows,
-        merge.bounds({ bytesMax: Infinity, rowsMax: Infinity }),
-      );
+      const bytesMax = found.length > 1 ? sharedRunBytesMax : Infinity;
+      const ranges = splitIntoRuns(merge.rows, merge.bounds({ bytesMax, rowsMax: Infinity }));
       for (const range of ranges) runs.push(merge.run(range));
     }
     // What is left out stays where it is, and is found again.
@@ -78,6 +83,11 @@ export async function planSmallMerge(
         if (ids.some((id) => excluded.has(id))) continue;
         if (run.bytes > left.bytes || run.rowCount > left.rows || left.runs === 0) continue;
         if (segments.countWith(ids) > request.segmentsMax) continue;
+        if (run.bytes >= finalRowBytes) {
+          if (runs.length > 0) continue;
+          const final = segments.number(run, ids);
+          return planOf('merged', { segmentIds: segments.ids, runs: [final], ...clock });
+        }
         left.bytes -= run.bytes;
         left.rows -= run.rowCount;
         left.runs -= 1;
@@ -118,7 +128,7 @@ function selectFreshSegments(sql: Sql, request: FreshMergeRequest) {
 
 /** As the predicate of the index segments_to_merge has it. */
 function isFresh(sql: Sql, graceMs: number) {
-  return sql`NOT is_compacted AND live_extents > 0
+  return sql`NOT is_compacted AND live_extents > 0 AND live_extents > cold_extents
     AND size_bytes < live_extents * 4194304::bigint
     AND committed_at < clock_timestamp() - ${graceMs}::float8 * interval '1 millisecond'`;
 }

@@ -4,7 +4,7 @@ import type { Database } from '../database.js';
 import type { MetadataStore } from '../store.js';
 import type { Lease } from '../store-types.js';
 import { advanceOrphanSweep, findUnknownSegments, loadOrphanSweep } from './orphans.js';
-import type { OrphanSweepState } from './orphans.js';
+import type { OrphanSweepAdvance, OrphanSweepState, UnknownSegments } from './orphans.js';
 import {
   findDueGarbage,
   findOldestMarkMs,
@@ -63,11 +63,11 @@ export class GarbageStore {
     return loadOrphanSweep(this.#database);
   }
 
-  advanceOrphanSweep(lease: Lease, donePart: number, intervalMs: number): Promise<void> {
-    return advanceOrphanSweep(this.#database, lease, { donePart, intervalMs });
+  advanceOrphanSweep(lease: Lease, request: OrphanSweepAdvance): Promise<void> {
+    return advanceOrphanSweep(this.#database, lease, request);
   }
 
-  findUnknownSegments(segmentIds: readonly string[]): Promise<readonly string[]> {
+  findUnknownSegments(segmentIds: readonly string[]): Promise<UnknownSegments> {
     return findUnknownSegments(this.#database, segmentIds);
   }
 }

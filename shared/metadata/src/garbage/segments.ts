@@ -75,7 +75,8 @@ export async function findDueGarbage(
   const rows = await database.read(
     (sql) => sql<DueRow[]>`
       WITH due AS MATERIALIZED (
-        SELECT segment_id, (extract(epoch FROM clock_timestamp() - marked_at) * 1000)::float8
+        SELECT segment_id, cold_extents,
+          (extract(epoch FROM clock_timestamp() - marked_at) * 1000)::float8
             - ${waitMs}::float8 AS overdue_ms
         FROM segments
         WHERE shard_id = ${shardId} AND live_extents = 0 AND marked_at IS NOT NULL
@@ -84,8 +85,8 @@ export async function findDueGarbage(
             < extract(epoch FROM clock_timestamp()) * 1000 - ${answerAgeMs}::float8
         ORDER BY marked_at LIMIT ${segmentsMax}::int
       )
-      SELECT segment_id, overdue_ms,
-        EXISTS (SELECT FROM extents e WHERE e.segment_id = due.segment_id) AS is_referenced
+      SELECT segment_id, overdue_ms, cold_extents > 0
+        OR EXISTS (SELECT FROM extents e WHERE e.segment_id = due.segment_id) AS is_referenced
       FROM due ORDER BY overdue_ms DESC`,
   );
   const idsOf = (wanted: boolean): string[] =>
@@ -135,7 +136,7 @@ export async function forgetGarbage(
           DELETE FROM segments s
           WHERE s.segment_id = ANY(${textArray(segmentIds)}::uuid[])
             AND s.shard_id = ${lease.shardId}
-            AND s.live_extents = 0 AND s.marked_at IS NOT NULL
+            AND s.live_extents = 0 AND s.cold_extents = 0 AND s.marked_at IS NOT NULL
             AND s.birth_ms
               < extract(epoch FROM clock_timestamp()) * 1000 - ${answerAgeMs}::float8
             AND NOT EXISTS (SELECT FROM extents e WHERE e.segment_id = s.segment_id)

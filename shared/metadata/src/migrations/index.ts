@@ -3,6 +3,7 @@ import { groupsMigration } from './002-groups.js';
 import { retentionMigration } from './003-retention.js';
 import { compactionMigration } from './004-compaction.js';
 import { recoveryMigration } from './005-recovery.js';
+import { coldRangesMigration } from './006-cold-ranges.js';
 import type { Migration } from './migration.js';
 
 export type { Migration } from './migration.js';
@@ -13,4 +14,5 @@ export const migrations: readonly Migration[] = [
   retentionMigration,
   compactionMigration,
   recoveryMigration,
+  coldRangesMigration,
 ];

@@ -152,6 +152,7 @@ async function beginIncarnation(
   await sql`
     INSERT INTO leader_epochs (partition_id, leader_epoch, start_offset)
     SELECT partition_id, leader_epoch, next_offset FROM partitions`;
+  await sql`UPDATE cold_ranges SET shard_id = ${state.shardId}`;
   await sql`UPDATE segments SET shard_id = ${state.shardId} WHERE shard_id <> ${state.shardId}`;
   await sql`
     UPDATE consumer_groups SET shard_id = ${state.shardId}, generation_id = generation_id + ${gap}`;

@@ -1,6 +1,9 @@
+import type { ColdExtent } from '@kafscale/codec';
 import { invariant, OperatingError } from '@kafscale/core';
 
 import { parseNumberArray } from '../arrays.js';
+import { selectColdRanges } from '../cold/select-cold.js';
+import type { ColdRangeRow } from '../cold/types.js';
 import type { Sql } from '../database.js';
 
 /** The index row of an offset, with its segment. */
@@ -57,6 +60,7 @@ interface ExtentRow {
 export async function locateOffset(
   sql: Sql,
   request: { topic: string; partitionIndex: number; offset: number },
+  readCold: (range: ColdRangeRow) => Promise<readonly ColdExtent[]>,
 ): Promise<LocatedOffset> {
   const { offset, partitionIndex, topic } = request;
   invariant(Number.isSafeInteger(offset), 'an offset is an integer');
@@ -78,6 +82,8 @@ export async function locateOffset(
     ORDER BY e.base_offset DESC LIMIT 1`;
   const [row] = rows;
   if (row === undefined || row.next_offset <= offset) {
+    const cold = await locateCold(sql, partition.partition_id, offset, readCold);
+    if (cold !== null) return { ...partitionOf(partition), ...cold };
     throw new OperatingError(
       'OFFSET_NOT_INDEXED',
       `no row of the index covers offset ${offset} of ${topic}-${partitionIndex}: run fsck`,
@@ -100,13 +106,48 @@ async function findPartition(
   throw new OperatingError('PARTITION_UNKNOWN', `there is no partition ${topic}-${partitionIndex}`);
 }
 
-function locatedOf(partition: PartitionRow, row: ExtentRow): LocatedOffset {
+type Located = Pick<LocatedOffset, 'extent' | 'segment'>;
+
+async function locateCold(
+  sql: Sql,
+  partitionId: number,
+  offset: number,
+  readCold: (range: ColdRangeRow) => Promise<readonly ColdExtent[]>,
+): Promise<Located | null> {
+  const [range] = await selectColdRanges(sql, partitionId, offset);
+  if (range === undefined || range.baseOffset > offset) return null;
+  const extents = await readCold(range);
+  const found = extents.find(({ nextOffset }) => nextOffset > offset);
+  if (found === undefined) return null;
+  const { baseOffset, nextOffset, position, length, skippedBatches, absoluteOffsets } = found;
+  const { birthMs, committedAtMs, incarnation, isCompacted, nodeId, segmentId } = found;
+  return {
+    extent: { baseOffset, nextOffset, position, length, skippedBatches, absoluteOffsets },
+    segment: {
+      segmentId,
+      nodeId,
+      incarnation,
+      birthMs,
+      committedAtMs,
+      isCompacted,
+      sizeBytes: found.segmentBytes,
+    },
+  };
+}
+
+function partitionOf(partition: PartitionRow): Omit<LocatedOffset, 'extent' | 'segment'> {
   return {
     topicId: partition.topic_id,
     partitionId: partition.partition_id,
     leaderEpoch: partition.leader_epoch,
     logStartOffset: partition.log_start_offset,
     nextOffset: partition.next_offset,
+  };
+}
+
+function locatedOf(partition: PartitionRow, row: ExtentRow): LocatedOffset {
+  return {
+    ...partitionOf(partition),
     extent: {
       baseOffset: row.base_offset,
       nextOffset: row.next_offset,

@@ -1,6 +1,8 @@
+import type { ColdExtent } from '@kafscale/codec';
 import { invariant } from '@kafscale/core';
 
 import { parseNumberArray, textArray } from '../arrays.js';
+import type { ColdRangeRow } from '../cold/types.js';
 import type { Database } from '../database.js';
 import { requireSchema } from '../migrate.js';
 import { migrations } from '../migrations/index.js';
@@ -17,6 +19,23 @@ export interface AuditState {
   readonly shardEpoch: number;
   readonly topics: number;
   readonly partitions: number;
+  /** Rows. */
+  readonly extents: number;
+  /** In objects of the bucket. */
+  readonly coldExtents: number;
+  /** What was born before it is not taken for an orphan by any sweep. */
+  readonly sweepWatermarkMs: number;
+}
+
+/** A piece of the index that is in an object of the bucket. */
+export interface AuditedColdRange {
+  readonly objectId: string;
+  readonly partitionId: number;
+  readonly topic: string;
+  readonly topicId: string;
+  readonly partitionIndex: number;
+  readonly baseOffset: number;
+  readonly nextOffset: number;
   readonly extents: number;
 }
 
@@ -88,6 +107,8 @@ export class MetadataAudit {
           topics: number;
           partitions: number;
           extents: number;
+          cold_extents: number;
+          watermark_ms: number;
         }[]
       >`
         SELECT c.cluster_id, c.incarnation,
@@ -95,13 +116,18 @@ export class MetadataAudit {
           (SELECT max(epoch) FROM shards) AS shard_epoch,
           (SELECT count(*) FROM topics WHERE deleted_at IS NULL)::int AS topics,
           (SELECT count(*) FROM partitions WHERE deleted_at IS NULL)::int AS partitions,
-          (SELECT count(*) FROM extents) AS extents
+          (SELECT count(*) FROM extents) AS extents,
+          (SELECT coalesce(sum(extents), 0) FROM cold_ranges WHERE state = 'live')::bigint
+            AS cold_extents,
+          (SELECT watermark_ms FROM orphan_sweep) AS watermark_ms
         FROM cluster c`,
     );
     const [row] = rows;
     invariant(row !== undefined, 'there is a cluster row');
     const { incarnation, topics, partitions, extents } = row;
-    const counts = { incarnation, topics, partitions, extents };
+    const { cold_extents: coldExtents, watermark_ms: sweepWatermarkMs } = row;
+    const cold = { coldExtents, sweepWatermarkMs };
+    const counts = { incarnation, topics, partitions, extents, ...cold };
     const { cluster_id: clusterId, now_ms: databaseTimeMs, shard_epoch: shardEpoch } = row;
     return { ...counts, clusterId, databaseTimeMs, shardEpoch };
   }
@@ -159,6 +185,49 @@ export class MetadataAudit {
     }));
   }
 
+  /** A few per partition. */
+  async coldRanges(): Promise<readonly AuditedColdRange[]> {
+    const rows = await this.#database.read(
+      (sql) => sql<
+        {
+          object_id: string;
+          partition_id: number;
+          name: string;
+          topic_id: string;
+          partition_index: number;
+          base_offset: number;
+          next_offset: number;
+          extents: number;
+        }[]
+      >`
+        SELECT c.object_id, c.partition_id, coalesce(t.name, p.topic_id::text) AS name, p.topic_id,
+          p.partition_index, c.base_offset, c.next_offset, c.extents
+        FROM cold_ranges c JOIN partitions p ON p.partition_id = c.partition_id
+        LEFT JOIN topics t ON t.topic_id = p.topic_id AND t.deleted_at IS NULL
+        WHERE c.state = 'live' ORDER BY c.partition_id, c.base_offset`,
+    );
+    return rows.map((row) => ({
+      objectId: row.object_id,
+      partitionId: row.partition_id,
+      topic: row.name,
+      topicId: row.topic_id,
+      partitionIndex: row.partition_index,
+      baseOffset: row.base_offset,
+      nextOffset: row.next_offset,
+      extents: row.extents,
+    }));
+  }
+
+  /** By object id: `planned`, `live`, or `retired`; of those that have a row. */
+  async coldStates(objectIds: readonly string[]): Promise<ReadonlyMap<string, string>> {
+    const rows = await this.#database.read(
+      (sql) => sql<{ object_id: string; state: string }[]>`
+        SELECT object_id, state FROM cold_ranges
+        WHERE object_id = ANY(${textArray(objectIds)}::uuid[])`,
+    );
+    return new Map(rows.map((row) => [row.object_id, row.state]));
+  }
+
   /** Those that no row of `segments` knows. */
   async unknownAmong(segmentIds: readonly string[]): Promise<ReadonlySet<string>> {
     const rows = await this.#database.read(
@@ -183,12 +252,13 @@ export class MetadataAudit {
   async wrongCounts(): Promise<Findings<CountFinding>> {
     const rows = await this.#database.read(
       (sql) => sql<{ segment_id: string; counted: number | null; found: number; total: number }[]>`
-        SELECT coalesce(s.segment_id, f.segment_id) AS segment_id, s.live_extents AS counted,
+        SELECT coalesce(s.segment_id, f.segment_id) AS segment_id,
+          s.live_extents - s.cold_extents AS counted,
           coalesce(f.found, 0) AS found, (count(*) OVER ())::int AS total
         FROM segments s FULL JOIN (
           SELECT segment_id, count(*)::int AS found FROM extents GROUP BY segment_id
         ) f ON f.segment_id = s.segment_id
-        WHERE s.live_extents IS DISTINCT FROM coalesce(f.found, 0)
+        WHERE s.live_extents - s.cold_extents IS DISTINCT FROM coalesce(f.found, 0)
         LIMIT ${listedMax}::int`,
     );
     return listed(rows, (row) => ({
@@ -198,7 +268,7 @@ export class MetadataAudit {
     }));
   }
 
-  /** P6: from the log start to the end every offset is in exactly one index row. */
+  /** P6: from the log start to the end every offset is in exactly one index row, or cold range. */
   async wrongOffsets(): Promise<Findings<OffsetsFinding>> {
     const rows = await this.#database.read(
       (sql) => sql<
@@ -208,6 +278,10 @@ export class MetadataAudit {
           SELECT p.partition_id, e.base_offset, e.next_offset, p.log_start_offset
           FROM partitions p JOIN extents e ON e.partition_id = p.partition_id
           WHERE p.deleted_at IS NULL AND e.next_offset > p.log_start_offset
+          UNION ALL
+          SELECT p.partition_id, c.base_offset, c.next_offset, p.log_start_offset
+          FROM partitions p JOIN cold_ranges c ON c.partition_id = p.partition_id
+          WHERE p.deleted_at IS NULL AND c.state = 'live' AND c.next_offset > p.log_start_offset
           UNION ALL
           SELECT partition_id, next_offset, next_offset, log_start_offset
           FROM partitions WHERE deleted_at IS NULL
@@ -234,9 +308,12 @@ export class MetadataAudit {
     }));
   }
 
-  /** Where an offset of a live topic is. */
-  locate(topic: string, partitionIndex: number, offset: number): Promise<LocatedOffset> {
-    return this.#database.read((sql) => locateOffset(sql, { topic, partitionIndex, offset }));
+  /** Where an offset of a live topic is. `readCold` reads what a range has. */
+  locate(
+    place: { topic: string; partitionIndex: number; offset: number },
+    readCold: (range: ColdRangeRow) => Promise<readonly ColdExtent[]>,
+  ): Promise<LocatedOffset> {
+    return this.#database.read((sql) => locateOffset(sql, place, readCold));
   }
 
   close(): Promise<void> {

@@ -3,6 +3,7 @@ import type { IndexExtent, IndexSegment } from '@kafscale/codec';
 import { numberArray, textArray } from '../arrays.js';
 import type { Sql } from '../database.js';
 import { pagesOf } from './pages.js';
+import { deleteOverlapped } from './delete-overlapped.js';
 
 /** A segment object that the bucket lists. */
 export interface PresentSegment {
@@ -36,7 +37,7 @@ export async function restoreSegments(sql: Sql, segments: readonly IndexSegment[
 }
 
 /**
- * An extent replaces everything that it overlaps: compaction replaces whole rows, and nothing else
+ * An extent replaces everything that it overlaps, cold ranges too: compaction replaces whole rows, and nothing else
  * ever changes one. The row that begins at or before it is one step down the primary key.
  */
 export async function restoreExtents(sql: Sql, extents: readonly IndexExtent[]): Promise<void> {
@@ -57,6 +58,7 @@ export async function restoreExtents(sql: Sql, extents: readonly IndexExtent[]):
                WHERE b.partition_id = k.partition_id AND b.base_offset <= k.base_offset),
               k.base_offset)
         ) e WHERE e.next_offset > k.base_offset)`;
+    await deleteOverlapped(sql, 'restored_cold', { partitionIds, baseOffsets, nextOffsets });
     await insertExtents(sql, page, { partitionIds, baseOffsets, nextOffsets });
   }
 }

@@ -1,4 +1,4 @@
-import type { IndexRecords } from '@kafscale/codec';
+import type { ColdExtent, IndexColdRange, IndexRecords } from '@kafscale/codec';
 import { limits, OperatingError } from '@kafscale/core';
 
 import type { Sql } from '../database.js';
@@ -7,6 +7,7 @@ import { migrations } from '../migrations/index.js';
 import { finishRestore } from './finish-restore.js';
 import type { RestoredState, RestoreReport } from './finish-restore.js';
 import { openDatabase } from './open-database.js';
+import { listRestoredCold, restoreColdExtents, restoreColdRanges } from './restore-cold.js';
 import { addPresentSegments, restoreExtents, restoreSegments } from './restore-extents.js';
 import type { PresentSegment } from './restore-extents.js';
 import { restoreGroups, restoreProducers } from './restore-groups.js';
@@ -37,7 +38,7 @@ export async function restoreMetadata<T>(
         await requireEmpty(sql);
         await sql.unsafe(workTables);
         const result = await work(new MetadataRestore(sql));
-        await sql.unsafe(`DROP TABLE restored_extents, restored_segments, present_segments,
+        await sql.unsafe(`DROP TABLE restored_extents, restored_cold, restored_segments, present_segments,
           entry_topics`);
         // The COMMIT that follows finds no transaction, and does nothing.
         if (options.dryRun) await sql.unsafe('ROLLBACK');
@@ -66,6 +67,7 @@ export class MetadataRestore {
     await restoreTopics(this.#sql, records);
     await restoreSegments(this.#sql, records.segments);
     await restoreExtents(this.#sql, records.extents);
+    await restoreColdRanges(this.#sql, records.coldRanges);
     await restoreProducers(this.#sql, records.producers);
     await restoreGroups(this.#sql, records.groups);
   }
@@ -74,6 +76,15 @@ export class MetadataRestore {
   async endEntry(isComplete: boolean): Promise<void> {
     if (isComplete) await deleteOtherTopics(this.#sql);
     await this.#sql`TRUNCATE entry_topics`;
+  }
+
+  /** The cold ranges that are left after the last entry: their objects have to be read. */
+  coldRanges(): Promise<readonly IndexColdRange[]> {
+    return listRestoredCold(this.#sql);
+  }
+
+  async addColdExtents(range: IndexColdRange, extents: readonly ColdExtent[]): Promise<void> {
+    await restoreColdExtents(this.#sql, range, extents);
   }
 
   /** Objects that are in the bucket. */
@@ -94,6 +105,10 @@ CREATE TEMP TABLE restored_extents (
   segment_id uuid NOT NULL, position bigint NOT NULL, length bigint NOT NULL,
   skipped_batches integer[], first_timestamp_ms bigint NOT NULL, max_timestamp_ms bigint NOT NULL,
   absolute_offsets boolean NOT NULL, PRIMARY KEY (partition_id, base_offset)
+) ON COMMIT DROP;
+CREATE TEMP TABLE restored_cold (
+  partition_id integer NOT NULL, base_offset bigint NOT NULL, next_offset bigint NOT NULL,
+  object_id uuid NOT NULL, extents integer NOT NULL, PRIMARY KEY (partition_id, base_offset)
 ) ON COMMIT DROP;
 CREATE TEMP TABLE restored_segments (
   segment_id uuid PRIMARY KEY, node_id integer NOT NULL, incarnation integer NOT NULL,
@@ -124,5 +139,6 @@ async function requireEmpty(sql: Sql): Promise<void> {
   }
   await sql.unsafe(`DELETE FROM cluster; DELETE FROM producer_ids; DELETE FROM shards;
     DELETE FROM nodes; DELETE FROM partitions; DELETE FROM leader_epochs; DELETE FROM producers;
-    DELETE FROM consumer_groups; DELETE FROM group_offsets; DELETE FROM unrecovered_segments`);
+    DELETE FROM consumer_groups; DELETE FROM group_offsets; DELETE FROM unrecovered_segments;
+    DELETE FROM cold_ranges`);
 }

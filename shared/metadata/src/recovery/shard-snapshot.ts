@@ -1,4 +1,5 @@
 import type {
+  IndexColdRange,
   IndexExtent,
   IndexGroup,
   IndexPartition,
@@ -12,6 +13,7 @@ import type { Sql } from '../database.js';
 import { requireLease } from '../shards.js';
 import type { MetadataStore } from '../store.js';
 import type { Lease } from '../store-types.js';
+import { coldRangesOf, coldRangesRetiredSince, liveColdRanges } from './read-cold.js';
 import { extentsCommittedSince, extentsOfRanges, liveExtents } from './read-extents.js';
 import type { OffsetRange } from './read-extents.js';
 import { groupIdsChangedSince, groupsOf, liveGroups } from './read-groups.js';
@@ -69,6 +71,20 @@ export class ShardSnapshot {
 
   extentsCommittedSince(databaseTimeMs: number): Pages<IndexExtent> {
     return extentsCommittedSince(this.#sql, this.#shardId, databaseTimeMs);
+  }
+
+  /** Pieces of the index that are in objects of their own. */
+  coldRanges(): Pages<IndexColdRange> {
+    return liveColdRanges(this.#sql, this.#shardId);
+  }
+
+  /** Those that begin in one of the ranges. */
+  coldRangesOf(ranges: readonly OffsetRange[]): Pages<IndexColdRange> {
+    return coldRangesOf(this.#sql, ranges);
+  }
+
+  coldRangesRetiredSince(databaseTimeMs: number): Promise<readonly OffsetRange[]> {
+    return coldRangesRetiredSince(this.#sql, this.#shardId, databaseTimeMs);
   }
 
   /** Segments that index rows refer to. */

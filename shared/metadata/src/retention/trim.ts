@@ -18,6 +18,8 @@ export interface TrimmedPartition extends TrimDecision {
   readonly partitionId: number;
   /** The log start is another one than before: tell everybody. */
   readonly moved: boolean;
+  /** What goes next is in a cold range: it has to come back first. */
+  readonly isCold: boolean;
 }
 
 interface PartitionRow {
@@ -33,12 +35,15 @@ interface ExtentRow {
   readonly next_offset: number;
   readonly length: number;
   readonly timestamp_ms: number;
+  /** The first extent of the oldest cold range: what is behind it is not known here. */
+  readonly is_cold: boolean;
 }
 
 interface Judged {
   readonly wish: RetentionWish;
   readonly partition: TrimPartition;
   readonly decision: TrimDecision;
+  readonly isCold: boolean;
 }
 
 /**
@@ -69,10 +74,11 @@ export async function trimPartitions(
     requireLease(fence, lease);
     const judged = judge(wishes, partitions, extents, { nowMs: nowOf(clock), perPartition });
     await commitWith(writes(sql, judged));
-    return judged.map(({ decision, partition }) => ({
+    return judged.map(({ decision, isCold, partition }) => ({
       ...decision,
       partitionId: partition.partitionId,
       moved: decision.logStartOffset > partition.logStartOffset,
+      isCold,
     }));
   });
 }
@@ -118,21 +124,40 @@ function judge(
     const row = rows.get(wish.partitionId);
     if (row === undefined) return [];
     const first = byPartition.get(wish.partitionId) ?? [];
-    const partition = partitionOf(row);
-    const isAll = first.length < how.perPartition;
-    const decision = decideTrim(partition, first, wish, { nowMs: how.nowMs, isAll });
-    return [{ wish, partition, decision }];
+    return [judgeOne(wish, partitionOf(row), first, how)];
   });
 }
 
-function groupRows(extents: readonly ExtentRow[]): Map<number, TrimExtent[]> {
-  const groups = new Map<number, TrimExtent[]>();
+/**
+ * A cold extent can be seen to expire, and so move the log start; only rows are deleted. Once it is
+ * below the log start it bars the way: the rows before it go, and then it has to come back.
+ */
+function judgeOne(
+  wish: RetentionWish,
+  partition: TrimPartition,
+  first: readonly SeenExtent[],
+  how: { readonly nowMs: number; readonly perPartition: number },
+): Judged {
+  const { nowMs } = how;
+  const last = first.at(-1);
+  const isBarred = last?.isCold === true && last.nextOffset <= partition.logStartOffset;
+  const rows = isBarred ? first.slice(0, -1) : first;
+  const isAll = last?.isCold !== true && first.length < how.perPartition;
+  const decision = decideTrim(partition, rows, wish, { nowMs, isAll });
+  return { wish, partition, decision, isCold: isBarred && rows.length === 0 };
+}
+
+type SeenExtent = TrimExtent & { readonly isCold: boolean };
+
+function groupRows(extents: readonly ExtentRow[]): Map<number, SeenExtent[]> {
+  const groups = new Map<number, SeenExtent[]>();
   for (const row of extents) {
-    const extent: TrimExtent = {
+    const extent: SeenExtent = {
       baseOffset: row.base_offset,
       nextOffset: row.next_offset,
       length: row.length,
       timestampMs: row.timestamp_ms,
+      isCold: row.is_cold,
     };
     const group = groups.get(row.partition_id);
     if (group === undefined) groups.set(row.partition_id, [extent]);
@@ -141,18 +166,33 @@ function groupRows(extents: readonly ExtentRow[]): Map<number, TrimExtent[]> {
   return groups;
 }
 
-/** Kafka's LogSegment.largestTimestamp: records without timestamps are as old as their segment. */
+/**
+ * Rows up to the oldest cold range, then the first extent of that. Kafka's LogSegment.largestTimestamp:
+ * records without timestamps are as old as their segment.
+ */
 function selectFirstExtents(sql: Sql, partitionIds: string, perPartition: number) {
   return sql<ExtentRow[]>`
     SELECT k.partition_id, f.base_offset, f.next_offset, f.length,
       CASE WHEN f.max_timestamp_ms >= 0 THEN f.max_timestamp_ms
            ELSE (SELECT floor(extract(epoch FROM s.committed_at) * 1000)::bigint
-                 FROM segments s WHERE s.segment_id = f.segment_id) END AS timestamp_ms
+                 FROM segments s WHERE s.segment_id = f.segment_id) END AS timestamp_ms,
+      f.segment_id IS NULL AS is_cold
     FROM unnest(${partitionIds}::int[]) AS k (partition_id)
+    LEFT JOIN LATERAL (
+      SELECT c.base_offset, c.first_next_offset AS next_offset, c.first_length AS length,
+        c.first_timestamp_ms AS max_timestamp_ms
+      FROM cold_ranges c WHERE c.partition_id = k.partition_id AND c.state = 'live'
+      ORDER BY c.base_offset LIMIT 1
+    ) c ON true
     CROSS JOIN LATERAL (
-      SELECT e.base_offset, e.next_offset, e.length, e.max_timestamp_ms, e.segment_id
-      FROM extents e WHERE e.partition_id = k.partition_id
-      ORDER BY e.base_offset LIMIT ${perPartition}::int
+      (SELECT e.base_offset, e.next_offset, e.length, e.max_timestamp_ms, e.segment_id
+       FROM extents e WHERE e.partition_id = k.partition_id
+         AND (c.base_offset IS NULL OR e.base_offset < c.base_offset)
+       ORDER BY e.base_offset LIMIT ${perPartition}::int)
+      UNION ALL
+      SELECT c.base_offset, c.next_offset, c.length, c.max_timestamp_ms, NULL::uuid
+      WHERE c.base_offset IS NOT NULL
+      ORDER BY base_offset LIMIT ${perPartition}::int
     ) f
     ORDER BY k.partition_id, f.base_offset`;
 }

@@ -29,7 +29,10 @@ export const explanations = {
   orphan: 'uploaded and never committed; the sweep removes it',
   unrecovered: 'stored after the last manifest before a recovery; left alone',
   earlier: 'of an earlier incarnation; left alone',
+  unclaimed: 'unreferenced, and older than the last complete sweep; left alone',
   stranger: 'not a segment; left alone',
+  replaced: 'an index object that is in use no more; deleted after the wait',
+  stray: 'an index object that nothing names; left alone',
 } as const;
 export type Explanation = keyof typeof explanations;
 

@@ -1,8 +1,9 @@
 import { segmentIdFromKey, segmentKey, segmentsPrefix } from '@kafscale/codec';
 import { isOperatingError, limits } from '@kafscale/core';
 import { openMetadataAudit } from '@kafscale/metadata';
-import type { AuditedSegment, AuditState, MetadataAudit } from '@kafscale/metadata';
+import type { AuditedExtent, AuditedSegment, AuditState, MetadataAudit } from '@kafscale/metadata';
 import type { ObjectInfo, ObjectStore } from '@kafscale/storage';
+import { ColdCheck } from './check-cold.js';
 import { checkIndex } from './check-index.js';
 import { CheckTally } from './check-report.js';
 import type { CheckReport } from './check-report.js';
@@ -30,11 +31,15 @@ export async function checkStore(options: CheckOptions): Promise<CheckReport> {
   try {
     const state = await audit.state();
     const tally = new CheckTally();
+    const { objects } = options;
+    const cold = new ColdCheck({ audit, objects, tally }, state.coldExtents);
     for (let part = 0; part < partCount; part += 1) {
       const digits = part.toString(16).padStart(2, '0');
-      await new PartCheck(options, audit, { state, tally, digits }).run();
+      await cold.reach(part);
+      await new PartCheck(options, audit, { state, tally, digits, cold }).run();
       options.onProgress((part + 1) / partCount);
     }
+    await cold.explainObjects();
     const wrongCounts = await audit.wrongCounts();
     const wrongOffsets = await audit.wrongOffsets();
     const index = await checkIndex(options.objects, state);
@@ -61,17 +66,19 @@ class PartCheck {
   readonly #state: AuditState;
   readonly #tally: CheckTally;
   readonly #digits: string;
+  readonly #cold: ColdCheck;
 
   constructor(
     options: CheckOptions,
     audit: MetadataAudit,
-    part: { state: AuditState; tally: CheckTally; digits: string },
+    part: { state: AuditState; tally: CheckTally; digits: string; cold: ColdCheck },
   ) {
     this.#options = options;
     this.#audit = audit;
     this.#state = part.state;
     this.#tally = part.tally;
     this.#digits = part.digits;
+    this.#cold = part.cold;
   }
 
   /**
@@ -103,7 +110,9 @@ class PartCheck {
   }
 
   async #rows(): Promise<Map<string, AuditedSegment>> {
-    const rows = await this.#audit.segmentsEndingIn(this.#digits);
+    const cold = this.#cold.ownSegments(this.#digits);
+    // Rows last: a segment that came back meanwhile counts as one that has a row.
+    const rows = [...cold, ...(await this.#audit.segmentsEndingIn(this.#digits))];
     return new Map(rows.map((row) => [row.segmentId, row]));
   }
 
@@ -113,7 +122,10 @@ class PartCheck {
       return;
     }
     const { deep, objects } = this.#options;
-    const extents = await this.#audit.extentsOf(row.segmentId);
+    const extents = [
+      ...(await this.#audit.extentsOf(row.segmentId)),
+      ...this.#cold.extentsOf(row.segmentId),
+    ];
     const result = await checkSegment(objects, { row, object, extents, deep });
     if (result.problems.length === 0) {
       const { sizeBytes } = object;
@@ -121,13 +133,13 @@ class PartCheck {
       return;
     }
     // Compaction or retention may have taken the rows, and garbage collection the object, meanwhile.
-    if ((await this.#audit.extentsOf(row.segmentId)).length === 0) return;
+    if ((await this.#extentsNow(row.segmentId)).length === 0) return;
     for (const problem of result.problems) this.#tally.problem(problem);
   }
 
   async #checkMissing(row: AuditedSegment): Promise<void> {
     const key = segmentKey(row.segmentId);
-    const extents = await this.#audit.extentsOf(row.segmentId);
+    const extents = await this.#extentsNow(row.segmentId);
     if (extents.length === 0 || (await exists(this.#options.objects, key))) return;
     this.#tally.problem({
       kind: 'lost',
@@ -135,6 +147,11 @@ class PartCheck {
       reason: `the object is not in the bucket (${row.sizeBytes} bytes, ${extents.length} extents)`,
       ranges: extents.slice(0, limits.checkFindingsPerKindMax),
     });
+  }
+
+  async #extentsNow(segmentId: string): Promise<AuditedExtent[]> {
+    const rows = await this.#audit.extentsOf(segmentId);
+    return [...rows, ...(await this.#cold.extentsStillOf(segmentId))];
   }
 
   async #explainUnknown(objects: readonly ObjectInfo[]): Promise<void> {

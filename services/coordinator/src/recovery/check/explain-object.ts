@@ -20,6 +20,7 @@ export async function explainObject(
       read: (position, length) => objects.read(object.key, position, length),
     });
     if (writer.incarnation < state.incarnation) return 'earlier';
+    if (writer.birthMs < state.sweepWatermarkMs) return 'unclaimed';
     birthMs = Math.max(birthMs, writer.birthMs);
   } catch (error) {
     if (!isOperatingError(error)) throw error;

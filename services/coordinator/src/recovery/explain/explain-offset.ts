@@ -4,6 +4,7 @@ import { isOperatingError, OperatingError } from '@kafscale/core';
 import { openMetadataAudit } from '@kafscale/metadata';
 import type { LocatedOffset } from '@kafscale/metadata';
 import type { ObjectStore } from '@kafscale/storage';
+import { readColdExtents } from '../../cold/cold-objects.js';
 
 export interface ExplainOptions {
   readonly objects: ObjectStore;
@@ -38,12 +39,17 @@ export interface ExplainedBatch {
   readonly ordinal: number;
 }
 
-/** Errors: PARTITION_UNKNOWN, OFFSET_NOT_IN_LOG, OFFSET_NOT_INDEXED, and those of both stores. */
+/**
+ * Errors: PARTITION_UNKNOWN, OFFSET_NOT_IN_LOG, OFFSET_NOT_INDEXED, INDEX_OBJECT_* (of a cold range),
+ * and those of both stores.
+ */
 export async function explainOffset(options: ExplainOptions): Promise<OffsetExplanation> {
   const { metadataUrl, objects, offset, partitionIndex, topic } = options;
   const audit = await openMetadataAudit(metadataUrl);
   try {
-    const located = await audit.locate(topic, partitionIndex, offset);
+    const located = await audit.locate({ topic, partitionIndex, offset }, (range) =>
+      readColdExtents(objects, range),
+    );
     return await explainLocated(objects, located, offset);
   } finally {
     await audit.close();

@@ -1,9 +1,17 @@
-import { encodeIndexClaim, indexClaimKey, segmentIdFromKey, segmentsPrefix } from '@kafscale/codec';
+import {
+  coldRangeKey,
+  encodeIndexClaim,
+  indexClaimKey,
+  segmentIdFromKey,
+  segmentsPrefix,
+} from '@kafscale/codec';
+import type { IndexColdRange } from '@kafscale/codec';
 import { isOperatingError, limits, OperatingError } from '@kafscale/core';
 import type { Clock } from '@kafscale/core';
 import { restoreMetadata } from '@kafscale/metadata';
 import type { MetadataRestore, PresentSegment, RestoreReport } from '@kafscale/metadata';
 import type { ObjectStore } from '@kafscale/storage';
+import { isLostOrDamaged, readColdExtents } from '../../cold/cold-objects.js';
 import { describeSegments } from './came-after.js';
 import type { SegmentAfter } from './came-after.js';
 import { findIndex } from './find-logs.js';
@@ -31,7 +39,18 @@ export interface RecoverReport extends Omit<RestoreReport, 'cameAfter'> {
   };
   /** Of the index itself. */
   readonly damage: readonly IndexDamage[];
+  /** Pieces of the index whose objects can't be read: their offsets are among the gaps. */
+  readonly lostColdRanges: readonly LostColdRange[];
   readonly cameAfter: readonly SegmentAfter[];
+}
+
+export interface LostColdRange extends Pick<
+  IndexColdRange,
+  'partitionId' | 'baseOffset' | 'nextOffset'
+> {
+  readonly key: string;
+  readonly code: string;
+  readonly reason: string;
 }
 
 /**
@@ -45,8 +64,10 @@ export async function recover(options: RecoverOptions): Promise<RecoverReport> {
   const { clusterId, dryRun, metadataUrl, objects } = options;
   const found = await findIndex(objects, clusterId);
   const { log } = found.chain;
+  const lostColdRanges: LostColdRange[] = [];
   const report = await restoreMetadata({ url: metadataUrl, dryRun }, async (restore) => {
     await applyChain(restore, found.chain);
+    lostColdRanges.push(...(await readColdRanges(restore, objects)));
     await addPresentSegments(restore, objects);
     const restored = await restore.finish(restoredState(found));
     // Before the store is: two recoveries that run at once never begin the same incarnation.
@@ -64,6 +85,7 @@ export async function recover(options: RecoverOptions): Promise<RecoverReport> {
       databaseTimeMs: found.chain.last.databaseTimeMs,
     },
     damage: found.damage,
+    lostColdRanges,
     cameAfter: await describeSegments(objects, report.cameAfter),
   };
 }
@@ -119,6 +141,25 @@ async function applyChain(restore: MetadataRestore, chain: IndexChain): Promise<
     for await (const records of log.records(entry)) await restore.apply(records);
     await restore.endEntry(entry.isComplete);
   }
+}
+
+/** One at a time: what it has becomes rows. */
+async function readColdRanges(
+  restore: MetadataRestore,
+  objects: ObjectStore,
+): Promise<readonly LostColdRange[]> {
+  const lost: LostColdRange[] = [];
+  for (const range of await restore.coldRanges()) {
+    try {
+      await restore.addColdExtents(range, await readColdExtents(objects, range));
+    } catch (error) {
+      if (!isOperatingError(error) || !isLostOrDamaged(error.code)) throw error;
+      const { baseOffset, nextOffset, objectId, partitionId } = range;
+      const { code, message: reason } = error;
+      lost.push({ partitionId, baseOffset, nextOffset, key: coldRangeKey(objectId), code, reason });
+    }
+  }
+  return lost;
 }
 
 async function addPresentSegments(restore: MetadataRestore, objects: ObjectStore): Promise<void> {

@@ -36,17 +36,17 @@ const array = (name, items) => [
   ...items.flat(),
 ];
 
-function object(kind, kindName, rows) {
+function object(kind, kindName, rows, version = 1) {
   const body = Buffer.concat(rows.map(([part]) => part));
   const head = Buffer.alloc(16);
   head.write('KIDX', 0, 'latin1');
-  head.writeUInt16BE(1, 4);
+  head.writeUInt16BE(version, 4);
   head.writeUInt16BE(kind, 6);
   head.writeUInt32BE(body.length, 8);
   head.writeUInt32BE(crc32c(Buffer.concat([head.subarray(0, 12), body])), 12);
   const headRows = [
     [head.subarray(0, 4), '`KIDX`'],
-    [head.subarray(4, 6), 'format version 1'],
+    [head.subarray(4, 6), `format version ${version}`],
     [head.subarray(6, 8), `kind ${kind}: ${kindName}`],
     [head.subarray(8, 12), `body of ${body.length} bytes`],
     [head.subarray(12, 16), 'CRC-32C'],
@@ -214,6 +214,74 @@ const claim = object(4, 'claim', [
   end,
 ]);
 
+const objectId = '5d0c8f0e-3a4b-4c6d-9e8f-0a1b2c3d4e5f';
+
+const coldManifest = object(
+  2,
+  'manifest',
+  [
+    ...entryHead(13),
+    [bool(false), 'not complete'],
+    ...array('part', []),
+    ...Array.from({ length: 7 }, () => [uvarint(1), 'none']),
+    ...array('cold range', [
+      [
+        [i32(5), 'partition id'],
+        [i64(0), 'base offset'],
+        [i64(7), 'next offset'],
+        [hex(objectId), 'object'],
+        [i32(2), 'extents'],
+        end,
+      ],
+    ]),
+    end,
+    end,
+  ],
+  2,
+);
+
+const coldExtent = ([base, next], position, ordinals, flags) => [
+  [i64(base), 'base offset'],
+  [i64(next), 'next offset'],
+  [i64(position), 'position'],
+  [i64(70), 'length'],
+  [i64(1700000000000), 'first timestamp'],
+  [i64(1700000000100), 'greatest timestamp'],
+  [i64(1700000000200), 'greatest so far'],
+  [bool(flags.absolute), 'absolute offsets'],
+  ...array(
+    'ordinal',
+    ordinals.map((ordinal) => [[i32(ordinal), 'not in the log']]),
+  ),
+  [hex(segmentId), 'segment'],
+  [i32(-1), 'node'],
+  [i32(2), 'incarnation'],
+  [i64(1700000000300), 'birth'],
+  [i64(1700000000400), 'committed'],
+  [i64(4096), 'size'],
+  [bool(flags.merged), 'merged'],
+  [bool(flags.shared), 'shared'],
+  end,
+];
+
+const coldRange = object(
+  5,
+  'cold range',
+  [
+    [hex(objectId), 'object'],
+    [string(clusterId), 'cluster'],
+    [hex(topicId), 'topic'],
+    [i32(3), 'partition index'],
+    [i32(5), 'partition id'],
+    ...array('extent', [
+      coldExtent([0, 4], 0, [], { absolute: true, merged: true, shared: false }),
+      coldExtent([4, 7], 70, [1, 300], { absolute: false, merged: false, shared: true }),
+    ]),
+    end,
+  ],
+  2,
+);
+
 if (process.argv.includes('--table')) {
   let at = 0;
   for (const [row, meaning] of manifest.rows) {
@@ -222,7 +290,14 @@ if (process.argv.includes('--table')) {
     at += row.length;
   }
 } else {
-  for (const [name, made] of Object.entries({ manifest, part, snapshot, claim })) {
+  for (const [name, made] of Object.entries({
+    manifest,
+    part,
+    snapshot,
+    claim,
+    'cold-manifest': coldManifest,
+    'cold-range': coldRange,
+  })) {
     writeFileSync(new URL(`./${name}.golden`, import.meta.url), made.bytes);
   }
 }
