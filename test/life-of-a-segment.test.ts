@@ -3,6 +3,7 @@ import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import * as codec from '@kafscale/codec';
 import { apis, segmentKey } from '@kafscale/codec';
+import type { CoordinatorService } from '@kafscale/cluster';
 import type { BackgroundTimes, CompactionLimits } from '@kafscale/coordinator';
 import { startS3Server, startTestPostgres } from '@kafscale/testing';
 import type { S3Server, TestPostgres } from '@kafscale/testing';
@@ -110,16 +111,20 @@ async function fetchAt(
   offset: number,
   { partition = 0, bytesMax = 1_000_000 } = {},
 ): Promise<Fetched> {
-  const response = await reader.connection.call(apis.fetch, {
-    maxWaitMs: 0,
-    minBytes: 0,
-    topics: [
-      {
-        topic,
-        partitions: [{ partition, fetchOffset: BigInt(offset), partitionMaxBytes: bytesMax }],
-      },
-    ],
-  });
+  const response = await reader.connection.call(
+    apis.fetch,
+    {
+      maxWaitMs: 0,
+      minBytes: 0,
+      topics: [
+        {
+          topic,
+          partitions: [{ partition, fetchOffset: BigInt(offset), partitionMaxBytes: bytesMax }],
+        },
+      ],
+    },
+    12, // by names
+  );
   const answer = response.responses[0]!.partitions[0]!;
   const bytes = answer.records ?? Buffer.alloc(0);
   const batches: { baseOffset: number; nextOffset: number }[] = [];
@@ -159,62 +164,102 @@ async function deleteRecords({ cluster }: World, offset: number): Promise<void> 
 const title = (text: string): string => (noS3Server === null ? text : `${text} (${noS3Server})`);
 
 describe.skipIf(noS3Server !== null)(title('readers'), () => {
-  it('that race with merging and with garbage collection get every record and no error', async () => {
-    const partitions = 3;
-    const w = await world({ partitions, times: hasty, compaction: eager, indexIntervalMs: 50 });
-    const rounds = 80;
-    const expected = Array.from({ length: partitions }, (): string[] => []);
-    const producers = await Promise.all(expected.map(() => w.cluster.newProducerId()));
-    const written = new AbortController();
-    const write = async (): Promise<void> => {
-      for (let round = 0; round < rounds; round += 1) {
-        const outcomes = await w.client.produce(
-          ...producers.map((producerId, partition) => ({
-            topic,
-            partition,
-            records: batchOf({ producerId, sequence: round }),
-          })),
-        );
-        for (const [partition, outcome] of outcomes.entries()) {
-          expect(outcome).toMatchObject({ errorCode: 0, baseOffset: round });
-          expected[partition]!.push(`${producers[partition]}/0/${round}`);
+  it(
+    'that race with merging and with garbage collection get every record and no error',
+    { timeout: 120_000 },
+    async () => {
+      const partitions = 3;
+      const w = await world({ partitions, times: hasty, compaction: eager, indexIntervalMs: 50 });
+      const rounds = 50;
+      const expected = Array.from({ length: partitions }, (): string[] => []);
+      const producers = await Promise.all(expected.map(() => w.cluster.newProducerId()));
+      const written = new AbortController();
+      const write = async (): Promise<void> => {
+        for (let round = 0; round < rounds; round += 1) {
+          const outcomes = await w.client.produce(
+            ...producers.map((producerId, partition) => ({
+              topic,
+              partition,
+              records: batchOf({ producerId, sequence: round }),
+            })),
+          );
+          for (const [partition, outcome] of outcomes.entries()) {
+            expect(outcome).toMatchObject({ errorCode: 0, baseOffset: round });
+            expected[partition]!.push(`${producers[partition]}/0/${round}`);
+          }
+          if (round % 5 === 0) await age(w);
         }
-        if (round % 5 === 0) await age(w);
-      }
-      written.abort();
-    };
-    let reads = 0;
-    const readTail = async (reader: Reader, partition: number): Promise<void> => {
-      const known = [...expected[partition]!];
-      const texts = await reader.texts(topic, partition);
-      expect(texts.slice(0, known.length)).toEqual(known);
-      reads += 1;
-      // What is answered from memory takes no turn of the event loop, and others need one.
-      await new Promise((go) => setImmediate(go));
-    };
-    // One keeps its index and its blocks; the others begin with none.
-    const lasting = await w.cluster.addReader();
-    const readAll = async (isLasting: boolean): Promise<void> => {
-      while (!written.signal.aborted) {
-        const reader = isLasting ? lasting : await w.cluster.addReader();
+        written.abort();
+      };
+      let reads = 0;
+      const readTail = async (reader: Reader, partition: number): Promise<void> => {
+        const known = [...expected[partition]!];
+        const texts = await reader.texts(topic, partition);
+        expect(texts.slice(0, known.length)).toEqual(known);
+        reads += 1;
+        // What is answered from memory takes no turn of the event loop, and others need one.
+        await new Promise((go) => setImmediate(go));
+      };
+      // One keeps its index and its blocks; the others begin with none.
+      const lasting = await w.cluster.addReader();
+      const readAll = async (isLasting: boolean): Promise<void> => {
+        while (!written.signal.aborted) {
+          const reader = isLasting ? lasting : await w.cluster.addReader();
+          for (let partition = 0; partition < partitions; partition += 1) {
+            await readTail(reader, partition);
+          }
+          if (!isLasting) await reader.close();
+        }
+      };
+      await Promise.all([write(), readAll(true), readAll(false)]);
+      expect(reads).toBeGreaterThan(2 * partitions);
+      await untilMerged(w);
+      await age(w);
+      await w.cluster.restartCoordinator();
+      await eventually(async () => (await count(w, 'segments')) < rounds / 4);
+      await eventually(() => objectsAreRows(w));
+      for (const reader of [lasting, await w.cluster.addReader()]) {
         for (let partition = 0; partition < partitions; partition += 1) {
-          await readTail(reader, partition);
+          expect(await reader.texts(topic, partition)).toEqual(expected[partition]);
         }
-        if (!isLasting) await reader.close();
       }
+    },
+  );
+
+  it('whose rows were merged, and the objects deleted, before they got to read them follow the index', async () => {
+    const w = await world({ times: hasty });
+    const producerId = await w.cluster.newProducerId();
+    for (const sequence of [0, 1, 2, 3]) {
+      await w.client.append(topic, batchOf({ producerId, sequence }));
+    }
+    const before = await w.bucket.segmentIds();
+    let found = (): void => {};
+    const isFound = new Promise<void>((go) => (found = go));
+    let goOn = (): void => {};
+    const mayGoOn = new Promise<void>((go) => (goOn = go));
+    const { slot } = w.cluster;
+    const findExtents: CoordinatorService['findExtents'] = async (...wish) => {
+      const rows = await slot.findExtents(...wish);
+      found();
+      await mayGoOn;
+      return rows;
     };
-    await Promise.all([write(), readAll(true), readAll(false)]);
-    expect(reads).toBeGreaterThan(2 * partitions);
+    const coordinator = Object.create(slot, { findExtents: { value: findExtents } }) as typeof slot;
+    const reader = await w.cluster.addReader({ coordinator });
+    const reading = fetchAt(reader, 0);
+    await isFound;
+    await w.cluster.startCompaction(eager);
     await untilMerged(w);
     await age(w);
-    await w.cluster.restartCoordinator();
-    await eventually(async () => (await count(w, 'segments')) < rounds / 4);
-    await eventually(() => objectsAreRows(w));
-    for (const reader of [lasting, await w.cluster.addReader()]) {
-      for (let partition = 0; partition < partitions; partition += 1) {
-        expect(await reader.texts(topic, partition)).toEqual(expected[partition]);
-      }
-    }
+    await eventually(async () => {
+      const left = new Set(await w.bucket.segmentIds());
+      return before.every((id) => !left.has(id));
+    });
+    goOn();
+    const { batches, errorCode } = await reading;
+    expect(errorCode).toBe(0);
+    expect(batches[0]?.baseOffset).toBe(0);
+    expect(await reader.texts(topic)).toEqual([0, 1, 2, 3].map((n) => `${producerId}/0/${n}`));
   });
 
   it('find the batch of any offset, before and after merging, behind refused batches too', async () => {
@@ -350,39 +395,43 @@ describe.skipIf(noS3Server !== null)(title('retention at the edge of a segment')
     expect(await w.bucket.segmentIds()).toEqual([]);
   });
 
-  it('and a deleted topic race with merging: nothing is left behind, and nothing is missing', async () => {
-    const w = await world({ times: hasty, compaction: eager, partitions: 2 });
-    await w.cluster.createTopic('bystander');
-    const lasting: string[] = [];
-    for (let round = 0; round < 4; round += 1) {
-      let offset = 0;
-      for (let segment = 0; segment < 12; segment += 1) {
-        const text = lasting.length;
-        await w.client.produce(
-          ...[0, 1].map((partition) => ({
-            topic,
-            partition,
-            records: batchOf({ producerId: -1, sequence: segment * 3, count: 3 }),
-          })),
-          { topic: 'bystander', records: batchOf({ producerId: -1, sequence: text }) },
-        );
-        lasting.push(`-1/0/${text}`);
-        // Within a segment, at its edge, behind it: while it is being merged.
-        if (segment > 1) await deleteRecords(w, (offset += 2));
+  it(
+    'and a deleted topic race with merging: nothing is left behind, and nothing is missing',
+    { timeout: 120_000 },
+    async () => {
+      const w = await world({ times: hasty, compaction: eager, partitions: 2 });
+      await w.cluster.createTopic('bystander');
+      const lasting: string[] = [];
+      for (let round = 0; round < 4; round += 1) {
+        let offset = 0;
+        for (let segment = 0; segment < 12; segment += 1) {
+          const text = lasting.length;
+          await w.client.produce(
+            ...[0, 1].map((partition) => ({
+              topic,
+              partition,
+              records: batchOf({ producerId: -1, sequence: segment * 3, count: 3 }),
+            })),
+            { topic: 'bystander', records: batchOf({ producerId: -1, sequence: text }) },
+          );
+          lasting.push(`-1/0/${text}`);
+          // Within a segment, at its edge, behind it: while it is being merged.
+          if (segment > 1) await deleteRecords(w, (offset += 2));
+        }
+        await age(w);
+        await w.cluster.deleteTopic(topic);
+        if (round < 3) await w.cluster.createTopic(topic, 2);
       }
+      await untilMerged(w);
       await age(w);
-      await w.cluster.deleteTopic(topic);
-      if (round < 3) await w.cluster.createTopic(topic, 2);
-    }
-    await untilMerged(w);
-    await age(w);
-    await w.cluster.restartCoordinator();
-    await eventually(async () => (await count(w, 'segments WHERE live_extents = 0')) === 0);
-    await collectOrphans(w.cluster, w.bucket);
-    await eventually(() => objectsAreRows(w));
-    expect(await count(w, '(SELECT DISTINCT partition_id FROM extents) AS p')).toBe(1);
-    expect(await (await w.cluster.addReader()).texts('bystander')).toEqual(lasting);
-  });
+      await w.cluster.restartCoordinator();
+      await eventually(async () => (await count(w, 'segments WHERE live_extents = 0')) === 0);
+      await collectOrphans(w.cluster, w.bucket);
+      await eventually(() => objectsAreRows(w));
+      expect(await count(w, '(SELECT DISTINCT partition_id FROM extents) AS p')).toBe(1);
+      expect(await (await w.cluster.addReader()).texts('bystander')).toEqual(lasting);
+    },
+  );
 });
 
 const program = resolve(
@@ -391,71 +440,78 @@ const program = resolve(
 );
 
 describe.skipIf(noS3Server !== null)(title('an object that is lost'), () => {
-  it('is an error for its range alone, and fsck and explain name it', async () => {
-    const w = await world({ partitions: 2, indexIntervalMs: 20 });
-    for (let segment = 0; segment < 3; segment += 1) {
-      const records = batchOf({ producerId: -1, sequence: segment * 10, count: 10 });
-      // The second partition has no part in the segment that will be lost.
-      const partitions = segment === 1 ? [0] : [0, 1];
-      await w.client.produce(...partitions.map((partition) => ({ topic, partition, records })));
-    }
-    const [row] = await w.cluster.query(
-      'SELECT segment_id::text AS id FROM extents WHERE base_offset = 10 AND length > 0 ORDER BY partition_id LIMIT 1',
-    );
-    const key = segmentKey(String(row!['id']));
-    const fsck = (): { code: number | null; report: unknown } => {
-      const result = kafscale(w, ['fsck', '--json']);
-      return { code: result.status, report: JSON.parse(result.stdout) };
-    };
-    const indexed = async (): Promise<boolean> => {
-      for await (const _ of w.bucket.objects.list('v1/index/')) return true;
-      return false;
-    };
-    await eventually(indexed);
-    expect(fsck()).toMatchObject({ code: 0, report: { isSound: true } });
-    await w.bucket.objects.delete([key]);
+  it(
+    'is an error for its range alone, and fsck and explain name it',
+    { timeout: 120_000 },
+    async () => {
+      const w = await world({ partitions: 2, indexIntervalMs: 20 });
+      for (let segment = 0; segment < 3; segment += 1) {
+        const records = batchOf({ producerId: -1, sequence: segment * 10, count: 10 });
+        // The second partition has no part in the segment that will be lost.
+        const partitions = segment === 1 ? [0] : [0, 1];
+        await w.client.produce(...partitions.map((partition) => ({ topic, partition, records })));
+      }
+      const [row] = await w.cluster.query(
+        'SELECT segment_id::text AS id FROM extents WHERE base_offset = 10 AND length > 0 ORDER BY partition_id LIMIT 1',
+      );
+      const key = segmentKey(String(row!['id']));
+      const fsck = (): { code: number | null; report: unknown } => {
+        const result = kafscale(w, ['fsck', '--json']);
+        return { code: result.status, report: JSON.parse(result.stdout) };
+      };
+      const indexed = async (): Promise<boolean> => {
+        for await (const _ of w.bucket.objects.list('v1/index/')) return true;
+        return false;
+      };
+      await eventually(indexed);
+      expect(fsck()).toMatchObject({ code: 0, report: { isSound: true } });
+      await w.bucket.objects.delete([key]);
 
-    const reader = await w.cluster.addReader();
-    for (const offset of [10, 15, 19]) {
-      expect(await fetchAt(reader, offset)).toMatchObject({ errorCode: storageError, batches: [] });
-    }
-    for (const offset of [0, 9, 20, 29]) {
-      const { batches, errorCode } = await fetchAt(reader, offset);
-      expect(errorCode).toBe(0);
-      // What lies before the loss is served, and nothing is skipped.
-      expect(batches).toEqual([
-        { baseOffset: offset < 10 ? 0 : 20, nextOffset: offset < 10 ? 10 : 30 },
-      ]);
-    }
-    expect(await reader.texts(topic, 1)).toHaveLength(20);
-    expect(await offsetOf(reader, -2n)).toBe(0);
-    expect(await offsetOf(reader, -1n)).toBe(30);
-    // And the log goes on.
-    expect(await w.client.append(topic, batchOf({ producerId: -1, sequence: 30 }))).toBe(30);
-    expect(await fetchAt(reader, 30)).toMatchObject({
-      errorCode: 0,
-      batches: [{ baseOffset: 30 }],
-    });
+      const reader = await w.cluster.addReader();
+      for (const offset of [10, 15, 19]) {
+        expect(await fetchAt(reader, offset)).toMatchObject({
+          errorCode: storageError,
+          batches: [],
+        });
+      }
+      for (const offset of [0, 9, 20, 29]) {
+        const { batches, errorCode } = await fetchAt(reader, offset);
+        expect(errorCode).toBe(0);
+        // What lies before the loss is served, and nothing is skipped.
+        expect(batches).toEqual([
+          { baseOffset: offset < 10 ? 0 : 20, nextOffset: offset < 10 ? 10 : 30 },
+        ]);
+      }
+      expect(await reader.texts(topic, 1)).toHaveLength(20);
+      expect(await offsetOf(reader, -2n)).toBe(0);
+      expect(await offsetOf(reader, -1n)).toBe(30);
+      // And the log goes on.
+      expect(await w.client.append(topic, batchOf({ producerId: -1, sequence: 30 }))).toBe(30);
+      expect(await fetchAt(reader, 30)).toMatchObject({
+        errorCode: 0,
+        batches: [{ baseOffset: 30 }],
+      });
 
-    const { code, report } = fsck();
-    expect(code).not.toBe(0);
-    expect(report).toMatchObject({
-      isSound: false,
-      problems: {
-        total: 1,
-        items: [
-          {
-            kind: 'lost',
-            key,
-            ranges: [{ topic, partitionIndex: 0, baseOffset: 10, nextOffset: 20 }],
-          },
-        ],
-      },
-    });
-    const explained = kafscale(w, ['explain', topic, '0', '15']);
-    expect(explained.stdout + explained.stderr).toContain(key);
-    expect(explained.status).not.toBe(0);
-  });
+      const { code, report } = fsck();
+      expect(code).not.toBe(0);
+      expect(report).toMatchObject({
+        isSound: false,
+        problems: {
+          total: 1,
+          items: [
+            {
+              kind: 'lost',
+              key,
+              ranges: [{ topic, partitionIndex: 0, baseOffset: 10, nextOffset: 20 }],
+            },
+          ],
+        },
+      });
+      const explained = kafscale(w, ['explain', topic, '0', '15']);
+      expect(explained.stdout + explained.stderr).toContain(key);
+      expect(explained.status).not.toBe(0);
+    },
+  );
 
   function kafscale({ bucket, cluster }: World, args: readonly string[]) {
     const { HOME = '/', PATH = '' } = process.env;

@@ -78,30 +78,37 @@ export async function listOffset(
   return Number(partition?.offset);
 }
 
+/** The last one that names topics, and not their ids. */
+const fetchVersion = 12;
+
 /** One Fetch of one partition, with the bytes of its records. */
 export async function fetchOnce(
   connection: KafkaConnection,
   at: { topic: string; partition: number; offset: number; maxWaitMs?: number; minBytes?: number },
 ): Promise<{ errorCode: number; highWatermark: number; records: Buffer }> {
-  const response = await connection.call(apis.fetch, {
-    maxWaitMs: at.maxWaitMs ?? 0,
-    minBytes: at.minBytes ?? 1,
-    maxBytes: 8 * 1024 * 1024,
-    isolationLevel: 0,
-    sessionEpoch: -1,
-    topics: [
-      {
-        topic: at.topic,
-        partitions: [
-          {
-            partition: at.partition,
-            fetchOffset: BigInt(at.offset),
-            partitionMaxBytes: 8 * 1024 * 1024,
-          },
-        ],
-      },
-    ],
-  });
+  const response = await connection.call(
+    apis.fetch,
+    {
+      maxWaitMs: at.maxWaitMs ?? 0,
+      minBytes: at.minBytes ?? 1,
+      maxBytes: 8 * 1024 * 1024,
+      isolationLevel: 0,
+      sessionEpoch: -1,
+      topics: [
+        {
+          topic: at.topic,
+          partitions: [
+            {
+              partition: at.partition,
+              fetchOffset: BigInt(at.offset),
+              partitionMaxBytes: 8 * 1024 * 1024,
+            },
+          ],
+        },
+      ],
+    },
+    fetchVersion,
+  );
   expectNoError(response.errorCode, 'Fetch');
   const partition = response.responses[0]?.partitions[0];
   if (partition === undefined) throw new Error('Fetch answered without the partition');

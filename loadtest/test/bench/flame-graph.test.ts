@@ -17,6 +17,7 @@ const profile: CpuProfile = {
   ],
   samples: [2, 3, 4, 5],
   timeDeltas: [2000, 3000, 4000, 1000],
+  startTime: 0,
 };
 
 it('sums what is the same path, without idle time', () => {

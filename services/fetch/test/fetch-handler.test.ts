@@ -264,8 +264,8 @@ describe('errors', () => {
   it('closes on a body that is not a Fetch request, and on versions that it does not serve', async () => {
     const garbage = await world.call(apis.fetch.key, 12, Buffer.from('garbage'));
     expect(garbage.kind).toBe('close');
-    const body = Buffer.concat(fetchRequest.encode({}, 13));
-    expect((await world.call(apis.fetch.key, 13, body)).kind).toBe('close');
+    const body = Buffer.concat(fetchRequest.encode({}, 12));
+    expect((await world.call(apis.fetch.key, 19, body)).kind).toBe('close');
     expect((await world.call(apis.metadata.key, 1, body)).kind).toBe('close');
   });
 });
@@ -301,5 +301,70 @@ describe('sessions', () => {
     expect(response.errorCode).toBe(0);
     expect(response.sessionId).toBe(0);
     expect(response.responses).toEqual([]);
+  });
+});
+
+describe.each([13, 15, 16, 17, 18])('topics by their ids, version %i', (version) => {
+  const at = { partition: 0, fetchOffset: 0n, partitionMaxBytes: 1_000_000 };
+  const unknownId = '11111111-2222-4333-8444-555555555555';
+
+  it('are served under their ids, and have no names', async () => {
+    const [p0] = world.createTopic('t');
+    await world.commit([{ partitionId: p0!, batches: [plainRecords(2)] }]);
+    const { topicId } = world.topics.get('t')!;
+    const topics = [{ topicId, partitions: [at] }];
+    const response = await world.fetchRaw({ maxBytes: 1e6, topics }, version);
+    expect(response.responses).toMatchObject([{ topicId, partitions: [{ errorCode: 0 }] }]);
+    const { records } = response.responses[0]!.partitions[0]!;
+    expect(records).toEqual(concat(world.expected(p0!, 0)));
+  });
+
+  it('are unknown by an id that nobody has, or had', async () => {
+    world.createTopic('t');
+    const { topicId } = world.topics.get('t')!;
+    const missing = { ...at, partition: 5 };
+    const topics = [
+      { topicId: unknownId, partitions: [at] },
+      { topicId, partitions: [at, missing] },
+    ];
+    const response = await world.fetchRaw({ topics }, version);
+    const codesOf = ({ responses }: typeof response): number[][] =>
+      responses.map(({ partitions }) => partitions.map(({ errorCode }) => errorCode));
+    const { UNKNOWN_TOPIC_ID, UNKNOWN_TOPIC_OR_PARTITION } = errorCodes;
+    expect(codesOf(response)).toEqual([[UNKNOWN_TOPIC_ID], [0, UNKNOWN_TOPIC_OR_PARTITION]]);
+    world.deleteTopic('t');
+    world.createTopic('t');
+    const after = await world.fetchRaw({ topics }, version);
+    expect(codesOf(after)).toEqual([[UNKNOWN_TOPIC_ID], [UNKNOWN_TOPIC_ID, UNKNOWN_TOPIC_ID]]);
+  });
+
+  it('have sessions of their own', async () => {
+    world.createTopic('t');
+    const { topicId } = world.topics.get('t')!;
+    const topics = [{ topicId, partitions: [at] }];
+    const { sessionId } = await world.fetchRaw({ topics, sessionEpoch: 0 }, version);
+    expect(sessionId).toBeGreaterThan(0);
+    const byName = await world.fetchRaw({ sessionId, sessionEpoch: 1 }, 12);
+    expect(byName.errorCode).toBe(errorCodes.FETCH_SESSION_TOPIC_ID_ERROR);
+    world.deleteTopic('t');
+    const gone = await world.fetchRaw({ sessionId, sessionEpoch: 1 }, version);
+    expect(gone.responses).toMatchObject([
+      { topicId, partitions: [{ errorCode: errorCodes.UNKNOWN_TOPIC_ID }] },
+    ]);
+    const forgottenTopicsData = [{ topicId, partitions: [0] }];
+    const closed = await world.fetchRaw(
+      { sessionId, sessionEpoch: 2, forgottenTopicsData },
+      version,
+    );
+    expect(closed).toMatchObject({ errorCode: 0, sessionId: 0, responses: [] });
+  });
+
+  it('are not read by followers', async () => {
+    world.createTopic('t');
+    const { topicId } = world.topics.get('t')!;
+    const follower = version < 15 ? { replicaId: 3 } : { replicaState: { replicaId: 3 } };
+    const topics = [{ topicId, partitions: [at] }];
+    const response = await world.fetchRaw({ topics, ...follower }, version);
+    expect(response.responses[0]!.partitions[0]!.errorCode).toBe(errorCodes.NOT_LEADER_OR_FOLLOWER);
   });
 });

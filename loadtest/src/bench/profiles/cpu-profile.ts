@@ -7,6 +7,8 @@ export interface CpuProfile {
   /** Node ids, one per sample, and the microseconds before each. */
   readonly samples: readonly number[];
   readonly timeDeltas: readonly number[];
+  /** Microseconds by a clock that all threads of a process have in common. */
+  readonly startTime: number;
 }
 
 export interface ProfileNode {
@@ -32,8 +34,19 @@ export function isIdle({ callFrame }: ProfileNode): boolean {
   return idleNames.has(callFrame.functionName);
 }
 
-/** The profiles that `bench:… -- --profile DIR` left. */
+/**
+ * The profiles that `bench:… -- --profile DIR` left, from the first to the last request for records:
+ * loading modules and starting PostgreSQL would be a third of a short run.
+ */
 export function readProfiles(directory: string): ThreadProfile[] {
+  const threads = readThreads(directory);
+  const main = threads.find(({ isMainThread }) => isMainThread);
+  const window = main === undefined ? undefined : requestsWindow(main.profile);
+  if (window === undefined) return threads;
+  return threads.map((thread) => ({ ...thread, profile: within(thread.profile, window) }));
+}
+
+function readThreads(directory: string): ThreadProfile[] {
   return readdirSync(directory)
     .filter((name) => name.endsWith('.cpuprofile'))
     .map((file) => ({
@@ -47,4 +60,46 @@ export function readProfiles(directory: string): ThreadProfile[] {
 /** From its package on: `services/front/dist/x.js`, `node_modules/ws/y.js`, `node:net`. */
 export function shortUrl(url: string): string {
   return url.replace(/^.*?\/((?:node_modules|shared|services)\/)/, '$1').replace('/dist/', '/');
+}
+
+interface Window {
+  readonly fromMicroseconds: number;
+  readonly toMicroseconds: number;
+}
+
+/** Of a handler of Produce or Fetch. */
+const requestPath = /\/services\/(ingest\/dist\/produce|fetch\/dist\/handlers)\//;
+
+/** From the first sample in a handler to the last; undefined when there is none. */
+function requestsWindow({ nodes, samples, startTime, timeDeltas }: CpuProfile): Window | undefined {
+  // A module that is being loaded is an anonymous function at the top of its file.
+  const handlers = new Set(
+    nodes
+      .filter(({ callFrame: { functionName, url } }) => functionName && requestPath.test(url))
+      .map(({ id }) => id),
+  );
+  let window: Window | undefined;
+  let nowMicroseconds = startTime;
+  samples.forEach((id, index) => {
+    nowMicroseconds += timeDeltas[index] ?? 0;
+    if (!handlers.has(id)) return;
+    const fromMicroseconds = window?.fromMicroseconds ?? nowMicroseconds;
+    window = { fromMicroseconds, toMicroseconds: nowMicroseconds };
+  });
+  return window;
+}
+
+function within(profile: CpuProfile, window: Window): CpuProfile {
+  const samples: number[] = [];
+  const timeDeltas: number[] = [];
+  let nowMicroseconds = profile.startTime;
+  profile.samples.forEach((id, index) => {
+    const delta = profile.timeDeltas[index] ?? 0;
+    nowMicroseconds += delta;
+    if (nowMicroseconds < window.fromMicroseconds) return;
+    if (nowMicroseconds > window.toMicroseconds) return;
+    samples.push(id);
+    timeDeltas.push(delta);
+  });
+  return { ...profile, samples, timeDeltas };
 }

@@ -1,11 +1,12 @@
 import type { Extent, RecentSegmentView } from '@kafscale/cluster';
-import { type Clock, invariant, type MemoryPool, PooledMemory, sizeClassOf } from '@kafscale/core';
+import { type Clock, invariant, type MemoryPool, PooledMemory } from '@kafscale/core';
 import type { FetchLog } from '../fetch-log.js';
 import type { FetchMetrics } from '../metrics.js';
 import type { BadExtents } from './bad-extents.js';
 import { OwnerLoads, type OwnerLoadsOptions } from '../owners/owner-loads.js';
 import type { Block, BlockCache } from './block-cache.js';
 import type { Run } from './coalesce.js';
+import { blockSizeOf } from './block-size.js';
 import { forGood, type Holder, nobody } from './lease.js';
 import {
   type LoadClass,
@@ -227,7 +228,7 @@ export class BlockLoader {
         const run = queue.peek(loadClass);
         if (run === undefined) break;
         // No room: some read holds it, and its end starts the next ones.
-        if (!cache.reserve(sizeClassOf(run.length))) return;
+        if (!cache.reserve(blockSizeOf(run.length))) return;
         queue.remove(run);
         this.#reading[loadClass]++;
         void this.#read(run, loadClass);
@@ -249,13 +250,13 @@ export class BlockLoader {
       }
       const { segmentId } = request.extent;
       const read = recent ?? (await this.#readFromStore(segmentId, run.position, run.length));
-      cache.cancel(sizeClassOf(run.length));
+      cache.cancel(blockSizeOf(run.length));
       isReserved = false;
       if (read instanceof PooledMemory) await this.#deliver(run, read);
       else if (read.kind === 'damaged') await this.#readEach(run);
       else this.#fail(run, read);
     } finally {
-      if (isReserved) cache.cancel(sizeClassOf(run.length));
+      if (isReserved) cache.cancel(blockSizeOf(run.length));
       this.#reading[loadClass]--;
       metrics.observe('fetch_load_seconds', clock.monotonicMs() - startMs);
       this.#startReads();
@@ -307,14 +308,10 @@ export class BlockLoader {
     position: number,
     length: number,
   ): Promise<PooledMemory | LoadFailure> {
-    const memory = this.#options.memory.take(length);
-    const bytes = await this.#options.source.readFromStore(
-      segmentId,
-      position,
-      length,
-      memory.bytes,
-    );
-    if (bytes === memory.bytes) return memory;
+    const memory = this.#options.memory.take(blockSizeOf(length));
+    const into = memory.bytes.subarray(0, length);
+    const bytes = await this.#options.source.readFromStore(segmentId, position, length, into);
+    if (bytes === into) return memory;
     if (!Buffer.isBuffer(bytes)) {
       memory.release();
       return bytes;
@@ -341,8 +338,7 @@ export class BlockLoader {
       }
     }
     const share = firstOf(run).loadClass === 'tail' ? 'tail' : 'catchUp';
-    if (loaded.length > 0)
-      this.#options.cache.insert(loaded, sizeClassOf(memory.bytes.length), share);
+    if (loaded.length > 0) this.#options.cache.insert(loaded, memory.bytes.length, share);
     else memory.release();
     for (const deliver of deliveries) deliver();
     for (const load of suspects) await this.#readAlone(load);
@@ -358,13 +354,13 @@ export class BlockLoader {
     const { segmentId, position, length } = extent;
     const memory = await this.#readFromStore(segmentId, position, length);
     if (!(memory instanceof PooledMemory)) return this.#failOne(load, memory);
-    const verdict = verifyExtent(memory.bytes, extent, leaderEpoch, memory);
+    const verdict = verifyExtent(memory.bytes.subarray(0, length), extent, leaderEpoch, memory);
     if (verdict.kind === 'damaged') {
       memory.release();
       return this.#failOne(load, verdict);
     }
     const share = load.loadClass === 'tail' ? 'tail' : 'catchUp';
-    this.#options.cache.insert([verdict.loaded], sizeClassOf(memory.bytes.length), share);
+    this.#options.cache.insert([verdict.loaded], memory.bytes.length, share);
     load.resolve({ kind: 'loaded', loaded: verdict.loaded });
   }
 

@@ -14,7 +14,7 @@ import {
 import { fetchResponseOf } from './fetch-response.js';
 import { readIndex } from './read-index.js';
 
-// Fetch, versions 4 to 12.
+// Fetch, versions 4 to 18.
 //
 // - Whole batches, from the one that contains the offset; max_bytes and partition_max_bytes count
 //   bytes as stored; the first partition with records gets at least one batch (KIP-74).
@@ -23,7 +23,10 @@ import { readIndex } from './read-index.js';
 // - v5: log start offset. v7: sessions (KIP-227), see sessions/fetch-exchange: what is wanted may be
 //   more than the request names, and what is answered less than was wanted.
 // - v9: current leader epoch (KIP-320). v11: rack, preferred replica (there is none).
-// - v12: last fetched epoch, which consumers do not send. Topics are named; ids come with v13.
+// - v12: last fetched epoch, which consumers do not send. v13: topics are named by their ids (KIP-516); an
+//   unknown one is UNKNOWN_TOPIC_ID. (INCONSISTENT_TOPIC_ID is for logs that were not deleted with their
+//   topic: here there is none.) v16: where the leaders are, which is told with errors of brokers that
+//   are not; here every front leads. v14, v15, v17, v18: of followers and tiered storage.
 // - replica_id >= 0: nobody is a follower here; answered as Kafka answers an unknown replica.
 
 /** Null: the connection has gone. */
@@ -111,11 +114,16 @@ async function prepareEnough(
 function judgeAll(context: HandlerContext, wanted: Wanted): readonly PartitionRead[] {
   const reads: PartitionRead[] = [];
   for (const partition of wanted.partitions) {
-    judgePartition(context.replica, partition, wanted.request.replicaId);
+    judgePartition(context.replica, partition, replicaIdOf(wanted.request));
     if (partition.read !== null) reads.push(partition.read);
   }
   if (wanted.isInTurn) return reads;
   return startWith(reads, context.readers.starved(wanted.connectionId));
+}
+
+/** Whoever is a replica says so elsewhere since version 15. */
+function replicaIdOf({ replicaId, replicaState }: FetchRequest): number {
+  return Math.max(replicaId, replicaState.replicaId);
 }
 
 function hasMoved(context: HandlerContext, partitions: readonly FetchPartition[]): boolean {

@@ -48,8 +48,7 @@ export async function startFetch(context: PartContext): Promise<ClosableFetchSer
     store,
     isStoreRemote: !config.storeUrl.startsWith('file:'),
     recentSegments: (nodeId) => neighbours.recentSegmentsOf(nodeId),
-    // A file on the same disk is nearer than another process.
-    ...(config.storeUrl.startsWith('file:') ? {} : { blockPeers: neighbours }),
+    ...(neighbours.sharesBlocks ? { blockPeers: neighbours } : {}),
     log,
     metrics: registerFetchMetrics(metrics),
     limits: { blockCacheBytes: config.blockCacheBytes },

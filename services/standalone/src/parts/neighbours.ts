@@ -20,6 +20,8 @@ interface NeighboursOptions {
   readonly secret: string;
   readonly rpcLog: RpcLog;
   readonly zone: string;
+  /** Whether fetch nodes load blocks for one another. */
+  readonly sharesBlocks: boolean;
 }
 
 /** A live node of another process, with the links that have been opened to it. */
@@ -66,6 +68,10 @@ export class Neighbours implements BlockPeers {
       neighbour.links.push(neighbour.recentSegments);
     }
     return neighbour.recentSegments.isUp ? neighbour.recentSegments : undefined;
+  }
+
+  get sharesBlocks(): boolean {
+    return this.#options.sharesBlocks;
   }
 
   get ownNodeId(): number {
@@ -143,11 +149,15 @@ export class Neighbours implements BlockPeers {
       ...Object.fromEntries(links),
       isUp: (role) => links.get(role)?.isUp === true,
     };
-    const sharesBlocks = parts.fetch !== undefined && info.zone === this.#options.zone;
-    const canServe = info.roles.includes('fetch') && info.internalUrl !== '';
-    const blocks = sharesBlocks && canServe ? connectBlocks(remote) : undefined;
+    const blocks = this.#sharesBlocksWith(info) ? connectBlocks(remote) : undefined;
     const opened: RemoteService[] = [...links.values(), ...(blocks === undefined ? [] : [blocks])];
     return { info, directoryNode, recentSegments: undefined, blocks, links: opened };
+  }
+
+  #sharesBlocksWith({ internalUrl, roles, zone }: NodeInfo): boolean {
+    const { parts, sharesBlocks, zone: ownZone } = this.#options;
+    if (!sharesBlocks || parts.fetch === undefined) return false;
+    return roles.includes('fetch') && internalUrl !== '' && zone === ownZone;
   }
 
   #remote(info: NodeInfo): RemoteOptions {

@@ -102,7 +102,14 @@ class ProcessStarter {
     const { closers, config, log } = this.#options;
     const rpcLog = this.#rpcLog;
     const coordinator = await this.#coordinator(secret);
-    const neighbours = new Neighbours({ parts: this.#parts, secret, rpcLog, zone: config.zone });
+    const neighbours = new Neighbours({
+      parts: this.#parts,
+      secret,
+      rpcLog,
+      zone: config.zone,
+      // A file on the same disk is nearer than another process.
+      sharesBlocks: !config.storeUrl.startsWith('file:'),
+    });
     closers.add('links', () => neighbours.close());
     // It goes after the services: a node that has said goodbye may not commit any more.
     closers.add('membership', () => this.#identity.membership?.close());

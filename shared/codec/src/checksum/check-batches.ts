@@ -1,9 +1,11 @@
 import { crc32c } from '@node-rs/crc32';
-import { batchCrcMatches, batchSizeAt, batchStoredCrcAt } from '../batch/batch-header.js';
+import {
+  batchBytesBeforeCrc,
+  batchCrcMatches,
+  batchSizeAt,
+  batchStoredCrcAt,
+} from '../batch/batch-header.js';
 import { multiplyModulo, powerOfX } from './crc32c-combine.js';
-
-/** What stands before the bytes that a batch's CRC covers. */
-const uncoveredBytes = 21;
 
 /**
  * The position of the first batch whose CRC-32C is wrong, or −1. The batches between `start` and `end`
@@ -26,9 +28,9 @@ function expectedCrc(buffer: Buffer, start: number, end: number): number {
   let crc = 0;
   for (let at = start; at < end;) {
     const size = batchSizeAt(buffer, at);
-    const headerCrc = crcOfFew(buffer, at, at + uncoveredBytes);
+    const headerCrc = crcOfFew(buffer, at, at + batchBytesBeforeCrc);
     const batchCrc =
-      multiplyModulo(powerOf(size - uncoveredBytes), headerCrc) ^ batchStoredCrcAt(buffer, at);
+      multiplyModulo(powerOf(size - batchBytesBeforeCrc), headerCrc) ^ batchStoredCrcAt(buffer, at);
     crc = multiplyModulo(powerOf(size), crc) ^ batchCrc;
     at += size;
   }

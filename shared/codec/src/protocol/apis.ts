@@ -66,7 +66,7 @@ export interface Api<Request extends Fields = Fields, Response extends Fields = 
  */
 export const apis = {
   produce: api('Produce', produceRequest, produceResponse, [0, 12]),
-  fetch: api('Fetch', fetchRequest, fetchResponse, [4, 12]),
+  fetch: api('Fetch', fetchRequest, fetchResponse, [4, 18]),
   listOffsets: api('ListOffsets', listOffsetsRequest, listOffsetsResponse, [1, 9]),
   metadata: api('Metadata', metadataRequest, metadataResponse, [0, 12]),
   offsetCommit: api('OffsetCommit', offsetCommitRequest, offsetCommitResponse, [2, 9]),

@@ -16,7 +16,7 @@ describe('the advertised versions', () => {
     );
     expect(table).toEqual([
       '0 Produce 0-12',
-      '1 Fetch 4-12',
+      '1 Fetch 4-18',
       '2 ListOffsets 1-9',
       '3 Metadata 0-12',
       '8 OffsetCommit 2-9',
@@ -44,8 +44,8 @@ describe('the advertised versions', () => {
   it('decide what is served', () => {
     expect(isServed(0, 0)).toBe(true);
     expect(isServed(1, 3)).toBe(false);
-    expect(isServed(1, 12)).toBe(true);
-    expect(isServed(1, 13)).toBe(false);
+    expect(isServed(1, 18)).toBe(true);
+    expect(isServed(1, 19)).toBe(false);
     expect(isServed(4, 0)).toBe(false);
     expect(isServed(-1, 0)).toBe(false);
     expect(isServed(apis.saslHandshake.key, 1)).toBe(false);
