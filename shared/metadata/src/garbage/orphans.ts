@@ -61,16 +61,16 @@ export async function loadOrphanSweep(database: Database): Promise<OrphanSweepSt
 
 /**
  * Some parts are done. After the last one the next sweep is due `intervalMs` after this one was, and, if
- * no part left anything that it should have deleted, the watermark moves to twice the grace before the
- * beginning: whatever was born earlier, and stored up to a grace later, and is still there is referred
- * to, or kept for a reason.
+ * no part left anything that it should have deleted, the watermark moves to `marginMs`, twice the grace,
+ * before the beginning: whatever was born earlier, and stored up to a grace later, and is still there
+ * is referred to, or kept for a reason.
  */
 export async function advanceOrphanSweep(
   database: Database,
   lease: Lease,
   request: OrphanSweepAdvance,
 ): Promise<void> {
-  const { begunMs, donePart, fromPart, graceMs, hasFailed, intervalMs } = request;
+  const { begunMs, donePart, fromPart, hasFailed, intervalMs, marginMs } = request;
   invariant(donePart >= 0 && donePart < orphanSweepParts, 'a sweep has 256 parts');
   const isFirst = fromPart === 0;
   await database.transaction(async ({ sql }) => {
@@ -90,7 +90,7 @@ export async function advanceOrphanSweep(
         starts_at = greatest(clock_timestamp(),
           starts_at + ${intervalMs}::float8 * interval '1 millisecond'),
         watermark_ms = CASE WHEN has_failed OR begun_ms IS NULL THEN watermark_ms
-          ELSE greatest(watermark_ms, begun_ms - ${2 * Math.ceil(graceMs)}::bigint) END,
+          ELSE greatest(watermark_ms, begun_ms - ${Math.ceil(marginMs)}::bigint) END,
         begun_ms = NULL, has_failed = false`;
   });
 }
@@ -102,7 +102,8 @@ export interface OrphanSweepAdvance {
   readonly intervalMs: number;
   /** Database time at which the first of them began. */
   readonly begunMs: number;
-  readonly graceMs: number;
+  /** Between the beginning of a sweep and the watermark that it leaves. */
+  readonly marginMs: number;
   /** An orphan could not be deleted. */
   readonly hasFailed: boolean;
 }
