@@ -26,7 +26,14 @@ afterAll(async () => {
 const title = (text: string): string => (noS3Server === null ? text : `${text} (${noS3Server})`);
 
 /** Two rows stay; three leave together, and two ranges become one. */
-const cold = { extentsMin: 2, rangeExtents: 3, ageMs: 600_000, unmergedAgeMs: 600_000, fanIn: 2 };
+const cold = {
+  extentsMin: 2,
+  rangeExtents: 3,
+  ageMs: 600_000,
+  unmergedAgeMs: 600_000,
+  fanIn: 2,
+  startDelayMs: 0,
+};
 
 async function offsetOf(reader: Reader, timestamp: bigint): Promise<number> {
   const response = await reader.connection.call(apis.listOffsets, {

@@ -8,6 +8,8 @@ export interface ColdLimits extends FreezeBounds {
   readonly fanIn: number;
   readonly waitMs: number;
   readonly plannedMsMax: number;
+  /** After the shard was taken: counting rows is nothing for a server that starts. */
+  readonly startDelayMs: number;
 }
 
 invariant(
@@ -28,4 +30,5 @@ export const defaultColdLimits: ColdLimits = {
   fanIn: limits.coldRangesPerMergeMax,
   waitMs: limits.garbageWaitMs,
   plannedMsMax: limits.coldPlannedMsMax,
+  startDelayMs: limits.coldCheckIntervalMs / 2,
 };

@@ -33,6 +33,7 @@ export class Freezer {
   readonly #store: ColdStore;
   readonly #bad: BadSegments;
   #leaseEpoch = -1;
+  #startsAtMs = -Infinity;
   #transactionsSeen = -1;
   #isWaiting = true;
 
@@ -46,11 +47,15 @@ export class Freezer {
   }
 
   async pass(signal: AbortSignal): Promise<void> {
-    const { metrics, ownership } = this.#options;
+    const { clock, limits: bounds, metrics, ownership } = this.#options;
     const lease = this.#lease;
     if (lease === null) return;
-    if (lease.epoch !== this.#leaseEpoch) this.#isWaiting = true;
-    this.#leaseEpoch = lease.epoch;
+    if (lease.epoch !== this.#leaseEpoch) {
+      this.#leaseEpoch = lease.epoch;
+      this.#isWaiting = true;
+      this.#startsAtMs = clock.monotonicMs() + bounds.startDelayMs;
+    }
+    if (clock.monotonicMs() < this.#startsAtMs) return;
     if (!this.#isWaiting && ownership.transactions === this.#transactionsSeen) return;
     this.#isWaiting = true;
     const areCrowded = await this.#freezeAll(lease, signal);

@@ -48,7 +48,7 @@ it('keeps the rows of a partition to its hot window, whatever the history', asyn
     clock: systemClock,
     log: silentLog,
     metrics: noColdMetrics,
-    limits: { waitMs: -1_000 },
+    limits: { waitMs: -1_000, startDelayMs: 0 },
   });
   const found: { readonly history: number; readonly rows: number }[] = [];
   for (const perPartition of steps) {

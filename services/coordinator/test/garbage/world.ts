@@ -29,6 +29,7 @@ export const tinyColdLimits: ColdLimits = {
   fanIn: 2,
   waitMs: hourMs / 4,
   plannedMsMax: hourMs,
+  startDelayMs: 0,
 };
 
 /** What an operator would see. */
