@@ -1,5 +1,7 @@
 import { emptyBatchHeader, encodePlainBatch, readBatchHeader } from '@kafscale/codec';
 import { limits } from '@kafscale/core';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { buildSegment } from '../src/seal/build-segment.js';
@@ -115,6 +117,25 @@ describe('a view of a recent segment', () => {
     // Nobody can tell whether it was committed: it may have readers.
     recent.drop(segment);
     expect(pool.idleBytes).toBe(limits.arenaChunkBytes);
+  });
+
+  it('leaves the memory to the garbage collector if it is never let go', async () => {
+    setFlagsFromString('--expose-gc');
+    const collectGarbage = runInNewContext('gc') as () => void;
+    const recent = new RecentSegments(limits.arenaChunkBytes);
+    // In a function of its own, so that nothing of it is on the stack afterwards.
+    const forgotten = (() => {
+      const { segment } = make(new ChunkPool(0), first, [{ partition: 0, bytes: 100 }]);
+      recent.show(segment);
+      recent.view(first, noted);
+      recent.keep(segment);
+      recent.clear();
+      return new WeakRef(segment);
+    })();
+    // A weak reference holds until the turn that made it has ended.
+    await new Promise((resolve) => setImmediate(resolve));
+    collectGarbage();
+    expect(forgotten.deref() === undefined).toBe(true);
   });
 
   it('costs nothing once it is over', () => {

@@ -23,7 +23,11 @@ export class RecentSegments {
   readonly #segments = new Map<string, RecentSegment>();
   /** Uploaded, and perhaps committed: their memory is still the pipeline's. */
   readonly #uncommitted = new Map<string, SealedSegment>();
-  readonly #viewers = new Map<SealedSegment, Viewers>();
+  /**
+   * Weak: a view may be lost without being let go (a response to a client that is gone). Then nobody
+   * knows of the segment any more but its entry here, which must not keep 8 MiB for ever.
+   */
+  readonly #viewers = new WeakMap<SealedSegment, Viewers>();
   readonly #bytesMax: number;
   #bytes = 0;
 
