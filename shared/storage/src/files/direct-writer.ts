@@ -1,4 +1,4 @@
-import { constants, openSync, writeSync } from 'node:fs';
+import { closeSync, constants, openSync, rmSync, writeSync } from 'node:fs';
 import { invariant, limits, pageAlignedMemory } from '@kafscale/core';
 import { systemErrorCode } from './file-errors.js';
 
@@ -17,40 +17,46 @@ export class DirectWriter {
   #staging: Buffer | null = null;
   #refused = constants.O_DIRECT === undefined;
 
-  /** A new file for {@link write}; null where it must be written through the page cache. */
-  open(path: string, sizeBytes: number): number | null {
+  /** A new file with the chunks, still open; null where it must be written through the page cache. */
+  write(path: string, chunks: readonly Uint8Array[]): number | null {
+    const sizeBytes = chunks.reduce((sum, chunk) => sum + chunk.length, 0);
     if (this.#refused || sizeBytes === 0 || sizeBytes % directBlockBytes !== 0) return null;
     const { O_CREAT, O_DIRECT, O_EXCL, O_WRONLY } = constants;
+    let file: number | null = null;
     try {
       this.#staging ??= pageAlignedMemory(limits.storeDirectWriteBytes);
-      return openSync(path, O_WRONLY | O_CREAT | O_EXCL | O_DIRECT, 0o644);
+      file = openSync(path, O_WRONLY | O_CREAT | O_EXCL | O_DIRECT, 0o644);
+      writeStaged(file, chunks, this.#staging);
+      return file;
     } catch (error) {
-      // EINVAL: not on this file system. RangeError: no address space for aligned memory.
+      if (file !== null) closeSync(file);
+      // EINVAL: not on this file system (open), or not in blocks of this size on this device (write).
+      // RangeError: no address space for aligned memory.
       if (systemErrorCode(error) !== 'EINVAL' && !(error instanceof RangeError)) throw error;
       this.#refused = true;
+      // Linux makes the file before it finds that it can't open it so.
+      rmSync(path, { force: true });
       return null;
     }
   }
+}
 
-  write(file: number, chunks: readonly Uint8Array[]): void {
-    const staging = this.#staging;
-    invariant(staging !== null, 'the file was opened by this writer');
-    let position = 0;
-    let staged = 0;
-    for (const chunk of chunks) {
-      for (let taken = 0; taken < chunk.length;) {
-        const part = chunk.subarray(taken, taken + staging.length - staged);
-        staging.set(part, staged);
-        staged += part.length;
-        taken += part.length;
-        if (staged < staging.length) continue;
-        writeFully(file, staging, position);
-        position += staged;
-        staged = 0;
-      }
+function writeStaged(file: number, chunks: readonly Uint8Array[], staging: Buffer): void {
+  let position = 0;
+  let staged = 0;
+  for (const chunk of chunks) {
+    for (let taken = 0; taken < chunk.length;) {
+      const part = chunk.subarray(taken, taken + staging.length - staged);
+      staging.set(part, staged);
+      staged += part.length;
+      taken += part.length;
+      if (staged < staging.length) continue;
+      writeFully(file, staging, position);
+      position += staged;
+      staged = 0;
     }
-    if (staged > 0) writeFully(file, staging.subarray(0, staged), position);
   }
+  if (staged > 0) writeFully(file, staging.subarray(0, staged), position);
 }
 
 /** A short write ends at a block: what is left is aligned still. */

@@ -30,12 +30,10 @@ export class BlockingWriter {
 
   /** Writes and syncs `temporary`, then gives it the name `path`: throws EEXIST if that is taken. */
   writeAndLink(temporary: string, path: string, chunks: readonly Uint8Array[]): void {
-    const sizeBytes = chunks.reduce((sum, chunk) => sum + chunk.length, 0);
-    const direct = this.#direct.open(temporary, sizeBytes);
+    const direct = this.#direct.write(temporary, chunks);
     const file = direct ?? openSync(temporary, 'wx', 0o644);
     try {
       if (direct === null) writeAll(file, chunks);
-      else this.#direct.write(direct, chunks);
       // The data and the size; times can be lost.
       fdatasyncSync(file);
     } finally {
