@@ -65,7 +65,6 @@ export class NodeRegistry {
 
   /** One statement: it is most of what an idle process asks of the database. */
   async heartbeat(nodeId: number, instanceId: string): Promise<ClusterView> {
-    const mayDeclare = this.#silence.mayDeclareDead();
     const [row] = await this.#database.write(
       (sql) => sql<(ViewRow & { has_beaten: boolean; has_silent: boolean })[]>`
         WITH beat AS (
@@ -84,9 +83,10 @@ export class NodeRegistry {
     if (!row.has_beaten) {
       throw new OperatingError('NODE_FENCED', `node ${nodeId} was declared dead, or has left`);
     }
-    const view = mayDeclare && row.has_silent ? await this.#declareSilentDead() : viewOf(row);
+    // First: what held this statement up for long has held up the others' heartbeats too.
     this.#silence.onHeartbeat();
-    return view;
+    const mayDeclare = row.has_silent && this.#silence.mayDeclareDead();
+    return mayDeclare ? this.#declareSilentDead() : viewOf(row);
   }
 
   async deregister(nodeId: number, instanceId: string): Promise<void> {

@@ -115,4 +115,33 @@ describe('a heartbeat', () => {
     expect(await beat()).toEqual([nodeId]);
     await expect(store.heartbeatNode(dead.nodeId, silent.instanceId)).rejects.toMatchObject(fenced);
   });
+
+  it('that the database held up blames nobody: the others were held up with it', async () => {
+    let nowMs = 0;
+    const clock = { monotonicMs: () => nowMs, wallMs: () => 0 };
+    const url = await databases.createUrl();
+    const store = await databases.openStore({ url, clock, nodeDeadAfterMs: 1000 });
+    const [silent, beating] = [registration(['ingest']), registration(['ingest'])];
+    const other = await store.registerNode(silent);
+    const { nodeId } = await store.registerNode(beating);
+    const beat = async (): Promise<number[]> => {
+      const view = await store.heartbeatNode(nodeId, beating.instanceId);
+      return view.nodes.map((node) => node.nodeId);
+    };
+    for (let beats = 0; beats < 4; beats += 1) {
+      nowMs += 400;
+      await beat();
+    }
+    await databases.query(
+      url,
+      `UPDATE nodes SET heartbeat_at = now() - interval '1 hour' WHERE node_id = ${other.nodeId}`,
+    );
+    const write = store.database.write.bind(store.database);
+    vi.spyOn(store.database, 'write').mockImplementationOnce(async (work) => {
+      nowMs += 5000;
+      return write(work);
+    });
+    nowMs += 100;
+    expect(await beat()).toEqual([other.nodeId, nodeId]);
+  });
 });
