@@ -111,6 +111,19 @@ describe('a store that throttles', () => {
     expect(await next.outcome).toMatchObject(written);
   });
 
+  it('is tried again for what came after it refused, however hasty its clients are', async () => {
+    const { pipeline, uploads } = scriptedPipeline();
+    const refused = send(pipeline, { timeoutMs: 0 });
+    await turns();
+    uploads[0]!.throttle();
+    expect(await refused.outcome).toMatchObject({ kind: 'refused', errorCode: 56 });
+    // All of them are late as soon as they are there; without a try nobody learned that it takes puts.
+    const next = send(pipeline, { timeoutMs: 0 });
+    await Promise.race([next.outcome, until(() => uploads.length === 2)]);
+    uploads[1]?.succeed();
+    expect(await next.outcome).toMatchObject(written);
+  });
+
   it('serves the lanes by their deadlines: express first', async () => {
     const { pipeline, uploads } = scriptedPipeline({
       uploadsMax: 1,

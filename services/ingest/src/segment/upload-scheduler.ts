@@ -46,6 +46,7 @@ export class UploadScheduler {
   readonly #sources: UploadSource[] = [];
   #uploading = 0;
   #throttlesInRow = 0;
+  #throttledAtMs = -Infinity;
   #pause: NodeJS.Timeout | null = null;
 
   constructor(options: UploadSchedulerOptions) {
@@ -71,9 +72,7 @@ export class UploadScheduler {
       const source = this.#next();
       if (source === null) return;
       const queued = source.takeUpload();
-      // Nobody waits for it any more: it would only be in the way of those that somebody waits for.
-      const isLate = this.#throttlesInRow > 0 && this.#isLate(queued);
-      if (!isLate) void this.#upload(source, queued);
+      if (!this.#isInTheWay(queued)) void this.#upload(source, queued);
       else {
         this.#fail(source, queued, storeThrottles);
         source.uploadEnded();
@@ -131,12 +130,23 @@ export class UploadScheduler {
       return this.#fail(source, queued, error);
     }
     const { clock, metrics } = this.#options;
-    this.#limit.throttled(startedAtMs, clock.monotonicMs());
+    this.#throttledAtMs = clock.monotonicMs();
+    this.#limit.throttled(startedAtMs, this.#throttledAtMs);
     metrics.uploadThrottled();
     this.#throttlesInRow += 1;
     this.#pauseAWhile();
     if (this.#isLate(queued)) return this.#fail(source, queued, error);
     queued.state = 'waiting';
+  }
+
+  /**
+   * The store throttles, and nobody waits for it any more: others are waited for. What was begun after
+   * the last refusal is tried all the same. If it were not, then clients whose timeout is shorter than
+   * the flush interval would have nothing tried, and nobody would learn that the store takes puts again.
+   */
+  #isInTheWay(queued: QueuedSegment): boolean {
+    if (this.#throttlesInRow === 0) return false;
+    return queued.segment.source.openedAtMs <= this.#throttledAtMs && this.#isLate(queued);
   }
 
   #isLate(queued: QueuedSegment): boolean {
