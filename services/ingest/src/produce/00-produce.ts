@@ -82,9 +82,12 @@ export class ProduceHandler {
   #admit(
     produce: ProduceRequest,
     pending: PendingProduce,
-    { apiVersion, connectionId, memory }: KafkaRequest,
+    { apiVersion, connectionId, memory: ownMemory }: KafkaRequest,
   ): Promise<void> | undefined {
     const { budget, topics } = this.#options;
+    // With acks=0 the front counts a request no longer once it is admitted, and the budget here counts
+    // records only: 8 MiB that hold one small batch would be held without counting anywhere.
+    const memory = produce.acks === 0 ? undefined : ownMemory;
     const bytes = recordBytes(produce);
     const known = produce.topicData.every((topic) => topics.topicByName(topic.name) !== undefined);
     const admission = { produce, pending, apiVersion, connectionId, memory, bytes };

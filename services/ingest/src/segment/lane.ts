@@ -95,7 +95,7 @@ export class Lane implements UploadSource {
     uploads.add(this);
   }
 
-  /** Copies the batch; its listener hears of it once. */
+  /** Copies the batch or holds its memory; its listener hears of it once. */
   append(batch: LaneBatch, flushMs: number): void {
     const { segmentBytes } = this.#options;
     const { records, target } = batch;

@@ -36,7 +36,7 @@ export class SegmentPipeline {
     this.#uploads = new UploadScheduler(options);
   }
 
-  /** Copies the batch; its listener hears of it once. */
+  /** Copies the batch or holds its memory; its listener hears of it once. */
   append(batch: PipelineBatch): void {
     const flushMs = this.#flushMsOf(batch.flushMs);
     const lane = this.#lane(laneOf(flushMs, this.#options.flushIntervalMs));

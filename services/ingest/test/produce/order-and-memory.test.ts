@@ -94,6 +94,25 @@ describe('memory', () => {
     await until(() => world.budget.takenBytes === 0);
     expect(world.stored.flatMap(textsIn)).toEqual(['one', 'two', 'three']);
   });
+
+  it('of a request is held while its client waits, and not behind its back', async () => {
+    const world = new ProduceWorld();
+    world.addTopic('a');
+    let holders = 0;
+    const memory = { retain: () => (holders += 1), release: () => (holders -= 1) };
+    const topics = { a: [{ records: batch({ text: 'x' }) }] };
+    world.holdCommits();
+    // Its bytes are nobody's from its answer on, which comes at once: a large request of which little
+    // is written would be memory without a bound.
+    expect(await world.reply({ acks: 0, topics, memory })).toEqual({ kind: 'none' });
+    expect(holders).toBe(0);
+    const reply = world.reply({ topics, memory });
+    expect(holders).toBe(1);
+    world.releaseCommits();
+    await reply;
+    expect(holders).toBe(0);
+    expect(world.stored.flatMap(textsIn)).toEqual(['x', 'x']);
+  });
 });
 
 describe('an outcome that nobody knows', () => {

@@ -3,6 +3,7 @@ import type { BatchToEncode } from '@kafscale/codec';
 import type {
   KafkaReply,
   PartitionHead,
+  RequestMemory,
   SegmentAnswer,
   SegmentCommit,
   TopicSettings,
@@ -153,14 +154,19 @@ export class ProduceWorld {
     version?: number;
     transactionalId?: string | null;
     connectionId?: string;
+    /** The request lies in memory that other threads can read, and this counts who holds it. */
+    memory?: RequestMemory;
   }): Promise<KafkaReply> {
     const { acks = -1, connectionId = 'a', topics, transactionalId = null, version = 9 } = request;
+    const { memory } = request;
     const topicData = Object.entries(topics).map(([name, partitions]) => ({
       name,
       partitionData: partitions.map(({ index = 0, records }) => ({ index, records })),
     }));
     const value = { acks, timeoutMs: 1000, topicData, transactionalId };
-    const body = Buffer.concat(apis.produce.request.encode(value, version));
+    const encoded = Buffer.concat(apis.produce.request.encode(value, version));
+    const body = memory ? Buffer.from(new SharedArrayBuffer(encoded.length)) : encoded;
+    encoded.copy(body);
     this.#requestNumber += 1;
     const replied = this.#handler.handle({
       apiKey: 0,
@@ -172,6 +178,7 @@ export class ProduceWorld {
       connectionId,
       requestNumber: this.#requestNumber,
       body,
+      ...(memory && { memory }),
     });
     // The front uses the memory again as soon as it has the reply.
     return replied.finally(() => body.fill(0xee));
