@@ -110,6 +110,7 @@ class CoordinatorProcess implements Coordinator {
         this.#background?.ownershipChanged();
         this.#compactor?.wake();
         this.#index?.ownershipChanged();
+        this.#purge.wake();
       },
       onTopicDeleted: () => this.#purge.wake(),
     });
@@ -147,7 +148,6 @@ class CoordinatorProcess implements Coordinator {
 
   async start(): Promise<void> {
     await this.#keeper.start();
-    this.#purge.wake();
     this.#background?.start();
   }
 

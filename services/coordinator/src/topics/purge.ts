@@ -11,11 +11,16 @@ export interface TopicPurgeOptions {
   readonly onPurged: () => void;
   /** Brings back a piece of a partition's cold index; false: it could not be, for now. */
   readonly thaw: (partitionId: number) => Promise<boolean>;
+  /** For tests. */
+  readonly retryMs?: number;
 }
+
+/** `blocked`: something is left that could not be removed now. */
+type StepResult = 'more' | 'done' | 'blocked';
 
 /**
  * Removes what deleted topics left in the metadata store, in small steps with pauses, so that no
- * commit waits for it. Woken by a deletion and at start; does nothing otherwise.
+ * commit waits for it. Woken by a deletion and by a new lease; does nothing otherwise.
  */
 export class TopicPurge {
   readonly #store: MetadataStore;
@@ -23,6 +28,7 @@ export class TopicPurge {
   readonly #log: CoordinatorLog;
   readonly #onPurged: () => void;
   readonly #thaw: (partitionId: number) => Promise<boolean>;
+  readonly #retryMs: number;
   readonly #stop = new AbortController();
   #running: Promise<void> | null = null;
   #again = false;
@@ -33,6 +39,7 @@ export class TopicPurge {
     this.#log = options.log;
     this.#onPurged = options.onPurged;
     this.#thaw = options.thaw;
+    this.#retryMs = options.retryMs ?? limits.purgeRetryMs;
   }
 
   wake(): void {
@@ -53,32 +60,36 @@ export class TopicPurge {
       const lease = this.#lease();
       if (lease === null) return; // the next owner wakes its own
       this.#again = false;
-      try {
-        if (await this.#step(lease)) {
-          this.#again = true;
-          this.#onPurged();
-        }
-      } catch (error) {
-        if (!isOperatingError(error)) throw error;
-        this.#log.warn({ code: error.code }, 'the purge of deleted topics stopped for now');
-        return;
-      }
-      await sleep(limits.purgePauseMs, signal);
+      const result = await this.#attempt(lease);
+      if (result !== 'done') this.#again = true;
+      await sleep(result === 'blocked' ? this.#retryMs : limits.purgePauseMs, signal);
     }
   }
 
-  /** One bounded step; true: there may be more. */
-  async #step(lease: Lease): Promise<boolean> {
+  async #attempt(lease: Lease): Promise<StepResult> {
+    try {
+      const result = await this.#step(lease);
+      if (result === 'more') this.#onPurged();
+      return result;
+    } catch (error) {
+      if (!isOperatingError(error)) throw error;
+      this.#log.warn({ code: error.code }, 'the purge of deleted topics stopped for now');
+      return 'blocked';
+    }
+  }
+
+  /** Bounded. */
+  async #step(lease: Lease): Promise<StepResult> {
     const rowsMax = limits.metadataPurgeRowsMax;
     const partitions = await this.#store.purgeDeletedPartitions(lease, rowsMax);
     const offsets = await openGroupStore(this.#store, lease).purgeOffsetsOfDeletedTopics(rowsMax);
-    if (partitions === 'more' || offsets === rowsMax) return true;
-    if (partitions === 'done') return false;
-    let isThawed = false;
+    if (partitions === 'more' || offsets === rowsMax) return 'more';
+    if (partitions === 'done') return 'done';
+    let result: StepResult = 'blocked';
     for (const partitionId of partitions.coldPartitionIds) {
-      if (this.#stop.signal.aborted) return false;
-      if (await this.#thaw(partitionId)) isThawed = true;
+      if (this.#stop.signal.aborted) return 'blocked';
+      if (await this.#thaw(partitionId)) result = 'more';
     }
-    return isThawed;
+    return result;
   }
 }

@@ -1,16 +1,17 @@
 import { coldRangeKey, segmentKey } from '@kafscale/codec';
 import type { Extent } from '@kafscale/cluster';
-import { openMetadataAudit } from '@kafscale/metadata';
+import { openColdStore, openMetadataAudit } from '@kafscale/metadata';
 import type { ObjectStore } from '@kafscale/storage';
 import { crc32c } from '@node-rs/crc32';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { ColdCheck } from '../../src/recovery/check/check-cold.js';
 import { CheckTally } from '../../src/recovery/check/check-report.js';
 import { checkStore } from '../../src/recovery/check/check-store.js';
 import { explainOffset } from '../../src/recovery/explain/explain-offset.js';
 import { hasS3, s3Title } from '../recovery/s3.js';
 import { openStore, RecoveryWorld } from '../recovery/world.js';
-import { query, usePostgres } from '../shard/world.js';
+import { TopicPurge } from '../../src/topics/purge.js';
+import { query, silentLog, usePostgres } from '../shard/world.js';
 import { coldIndexOf, freeze, makeOld, placesOf } from './world.js';
 
 const { database } = usePostgres();
@@ -20,14 +21,14 @@ const timestamps = [5, 3, 9, -1, 9, 2, 30, 12, 11, 40, 40, 7, 55, 54, 53, 60, 1,
 
 async function prepare(kind: 'files' | 's3' = 'files') {
   const world = await RecoveryWorld.start(await database(), await openStore(kind));
-  const { partitionIds } = await world.createTopic('t', 2, { 'retention.ms': '-1' });
+  const { partitionIds, topicId } = await world.createTopic('t', 2, { 'retention.ms': '-1' });
   const [one, two] = partitionIds as [number, number];
   for (const timestampMs of timestamps) {
     await world.append(one, { records: 2, timestampMs }, { records: 1, excluded: true });
   }
   await world.append(two, { records: 3 });
   await makeOld(world.url);
-  return { world, one, two, cold: coldIndexOf(world) };
+  return { world, topicId, one, two, cold: coldIndexOf(world) };
 }
 
 interface Lookups {
@@ -129,6 +130,51 @@ describe('a cold index', () => {
     await world.process.owner.deleteRecords([{ partitionId: one, offset: end }]);
     expect(await coldIndexOf(world).thaw(one)).toBe(true);
     expect(await lookups.findExtents(one, 0, 1)).toMatchObject([{ baseOffset: end }]);
+  });
+
+  it('of a deleted topic is not merged, and holds up the merges of no other', async () => {
+    const { cold, one, two, world } = await prepare();
+    await freeze(cold);
+    const ranges = (partitionId: number) => `
+      INSERT INTO cold_ranges SELECT gen_random_uuid(), 0, ${partitionId}, 1000 + n, 1001 + n, 1, 1,
+        0, 0, 1001 + n, 1, 0, 'live', now() FROM generate_series(1, 2) n;`;
+    await query(world.url, ranges(one) + ranges(two));
+    const request = { shardId: 0, fanIn: 2, extentsMax: 8, excludedObjectIds: [] };
+    const store = openColdStore(world.process.store);
+    expect(await store.findMergeable(request)).toMatchObject([
+      { partitionId: one },
+      { partitionId: one },
+    ]);
+    await query(world.url, `UPDATE partitions SET deleted_at = now() WHERE partition_id = ${one}`);
+    expect(await store.findMergeable(request)).toMatchObject([
+      { partitionId: two },
+      { partitionId: two },
+    ]);
+  });
+
+  it('of a deleted topic goes in the end, also when it can not be brought back at first', async () => {
+    const { cold, one, topicId, world } = await prepare();
+    await freeze(cold);
+    const { owner, store } = world.process;
+    await owner.delete(topicId);
+    let attempts = 0;
+    const purge = new TopicPurge({
+      store,
+      lease: () => owner.lease,
+      log: silentLog,
+      onPurged: () => undefined,
+      thaw: (partitionId) => {
+        attempts += 1;
+        return attempts === 1 ? Promise.resolve(false) : cold.thaw(partitionId);
+      },
+      retryMs: 1,
+    });
+    onTestFinished(() => purge.close());
+    purge.wake();
+    const left = `SELECT count(*)::int AS left FROM partitions WHERE partition_id = ${one}`;
+    const isGone = async () => (await query(world.url, left))[0]!['left'] === 0;
+    await expect.poll(isGone, { timeout: 30_000 }).toBe(true);
+    expect(await placesOf(world.url)).toMatchObject({ extents: 0, ranges: 0 });
   });
 
   it('and compaction never move the same row', async () => {

@@ -15,7 +15,8 @@ export interface MergeableRequest {
 /**
  * `fanIn` neighbours, none of which is more than twice as large as the smallest, whose sum is within
  * the bound. As each merge makes a range at least twice as large as any of its parts, a partition keeps
- * O(log) ranges, and one per `extentsMax` extents beyond it.
+ * O(log) ranges, and one per `extentsMax` extents beyond it. None of a deleted topic: no merge of it can
+ * succeed, and all the others would wait for it.
  */
 export async function findMergeableRanges(
   database: Database,
@@ -30,8 +31,10 @@ export async function findMergeableRanges(
           max(extents) OVER ahead AS most, min(extents) OVER ahead AS least,
           max(next_offset) OVER ahead AS end_offset,
           sum(next_offset - base_offset) OVER ahead AS covered
-        FROM cold_ranges
+        FROM cold_ranges c
         WHERE shard_id = ${shardId} AND state = 'live'
+          AND EXISTS (SELECT FROM partitions p
+                      WHERE p.partition_id = c.partition_id AND p.deleted_at IS NULL)
           AND extents <= ${Math.floor(extentsMax / fanIn)}::int
           AND object_id <> ALL(${textArray(excludedObjectIds)}::uuid[])
         WINDOW ahead AS (PARTITION BY partition_id ORDER BY base_offset
