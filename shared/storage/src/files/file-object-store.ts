@@ -65,8 +65,9 @@ export class FileObjectStore implements ObjectStore {
     checkObjectKey(key);
     const path = join(this.#root, key);
     const temporary = join(this.#root, temporaryName, randomUUID());
+    let unsynced: number | null;
     try {
-      await this.#place(temporary, path, chunks);
+      unsynced = await this.#place(temporary, path, chunks);
     } catch (error) {
       await rm(temporary, { force: true }).catch(() => undefined);
       if (systemErrorCode(error) === 'EEXIST') {
@@ -75,8 +76,8 @@ export class FileObjectStore implements ObjectStore {
       throw fileStoreError(notFoundIsUnreachable(error), `can't write ${key}`);
     }
     try {
-      if (this.#blockingWriter) this.#blockingWriter.syncDirectoryOf(path);
-      else await syncDirectory(dirname(path));
+      if (unsynced === null) await syncDirectory(dirname(path));
+      else this.#blockingWriter?.sync(unsynced, path);
     } catch (error) {
       // Visible now, but perhaps not after a power cut.
       throw fileStoreError(notFoundIsUnreachable(error), `can't sync ${key}`, 'unknown');
@@ -163,9 +164,14 @@ export class FileObjectStore implements ObjectStore {
     return Promise.resolve();
   }
 
-  async #place(temporary: string, path: string, chunks: readonly Uint8Array[]): Promise<void> {
+  /** A blocking writer's file, to be synced; null: only the directory is not synced yet. */
+  async #place(
+    temporary: string,
+    path: string,
+    chunks: readonly Uint8Array[],
+  ): Promise<number | null> {
     try {
-      await this.#writeAndLink(temporary, path, chunks);
+      return await this.#writeAndLink(temporary, path, chunks);
     } catch (error) {
       if (systemErrorCode(error) !== 'ENOENT') throw error;
       // Someone removed a directory that we remember as made.
@@ -173,7 +179,7 @@ export class FileObjectStore implements ObjectStore {
       this.#directories.forget(dirname(path));
       this.#blockingWriter?.close();
       await rm(temporary, { force: true });
-      await this.#writeAndLink(temporary, path, chunks);
+      return this.#writeAndLink(temporary, path, chunks);
     }
   }
 
@@ -181,18 +187,18 @@ export class FileObjectStore implements ObjectStore {
     temporary: string,
     path: string,
     chunks: readonly Uint8Array[],
-  ): Promise<void> {
+  ): Promise<number | null> {
     await this.#directories.ensure(dirname(temporary));
     await this.#directories.ensure(dirname(path));
     if (this.#blockingWriter) {
-      this.#blockingWriter.writeAndLink(temporary, path, chunks);
-      return;
+      return this.#blockingWriter.writeAndLink(temporary, path, chunks);
     }
     await writeNewFile(temporary, chunks);
     // link() fails when the name exists, atomically; rename() would overwrite it.
     await link(temporary, path);
     // Gone before the directory is synced: one journal commit then has both changes.
     await rm(temporary, { force: true }).catch(() => undefined);
+    return null;
   }
 
   async #deleteOne(key: string): Promise<boolean> {
