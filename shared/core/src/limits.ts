@@ -52,6 +52,7 @@ export const limits = {
   flushInFlightMax: 4,
   flushOverlapBytesMin: 2 * MiB,
   flushGatherMsMax: 3,
+  flushGatherSkipsMax: 64, // answers in a row that nothing is waited behind
   flushReturnGapMsMax: 20, // between an answer and what its producers send next, and within that
   flushReturnShareMin: 0.75, // of what was answered: when it has come back, no more is expected
   flushReturnBytesMin: 256 * KiB, // an object of less waits out its flush interval
