@@ -33,6 +33,10 @@ vi.mock('node:fs', async (importOriginal) => {
       direct.add(file);
       return file;
     },
+    fdatasyncSync(file: number) {
+      if (refuses.call !== 'sync') return real.fdatasyncSync(file);
+      throw Object.assign(new Error('ENOSPC: no space left on device'), { code: 'ENOSPC' });
+    },
     writeSync(file: number, ...write: [Buffer, number, number, number]) {
       const isRefused = refuses.call === 'write' && direct.has(file) && write[3] > 0;
       return isRefused ? refuse() : real.writeSync(file, ...write);
@@ -59,3 +63,16 @@ it.each(['open', 'write'])(
     await store.close();
   },
 );
+
+it('a put that fails when the disk is asked for its bytes leaves none behind', async () => {
+  Object.assign(refuses, { call: 'sync', times: 0 });
+  fs.mkdirSync(directory, { recursive: true });
+  const store = openObjectStore(pathToFileURL(directory).href, { blockingPuts: true });
+  await expect(store.put('a/b', [Buffer.alloc(4096)], 0)).rejects.toMatchObject({
+    code: 'STORE_FULL',
+    outcome: 'unknown',
+  });
+  expect(readdirSync(join(directory, '.tmp'))).toEqual([]);
+  expect(readdirSync(join(directory, 'a'))).toEqual([]);
+  await store.close();
+});

@@ -79,7 +79,9 @@ export class FileObjectStore implements ObjectStore {
       if (unsynced === null) await syncDirectory(dirname(path));
       else this.#blockingWriter?.sync(unsynced, path);
     } catch (error) {
-      // Visible now, but perhaps not after a power cut.
+      // Visible now, but perhaps not after a power cut. Nobody refers to it, and a disk that is full
+      // should not have to keep it until the next sweep.
+      if (unsynced !== null) await rm(path, { force: true }).catch(() => undefined);
       throw fileStoreError(notFoundIsUnreachable(error), `can't sync ${key}`, 'unknown');
     }
   }
