@@ -140,10 +140,10 @@ export class World {
         },
       },
       store: {
-        read: async (key, position, length, options) => {
+        read: async (key, position, length, readOptions) => {
           this.reads.push({ key, position, length });
           await this.beforeRead(key);
-          const bytes = await store.read(key, position, length, options);
+          const bytes = await store.read(key, position, length, readOptions);
           this.afterRead(bytes);
           return bytes;
         },
