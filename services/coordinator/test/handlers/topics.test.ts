@@ -186,6 +186,19 @@ describe('DeleteTopics', () => {
     }
     expect(await server.store.loadTopic(topicId)).not.toBeNull();
   });
+
+  it('that an owner left half done is gone on with by the next', async () => {
+    const server = await startServer();
+    await server.createTopic('events', 2);
+    const { database } = server.store;
+    await database.write((sql) =>
+      sql.unsafe(`UPDATE topics SET deleted_at = now(); UPDATE partitions SET deleted_at = now()`),
+    );
+    await server.depose();
+    const isGone = async () =>
+      (await database.read((sql) => sql`SELECT FROM partitions`)).length === 0;
+    await expect.poll(isGone, { timeout: 30_000 }).toBe(true);
+  });
 });
 
 it('APIs and versions that are not served close the connection', async () => {
