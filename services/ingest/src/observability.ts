@@ -19,6 +19,7 @@ export interface IngestMetrics {
   uploadThrottled(): void;
   /** A segment is given up. */
   uploadFailed(): void;
+  /** `segments`: those whose commit was answered; 0 when the call was given up. */
   segmentsCommitted(lane: LaneName, segments: number, durationMs: number): void;
   /** `ackMs`: from the arrival of its first batch to the answers. */
   segmentSettled(lane: LaneName, ackMs: number): void;

@@ -1,4 +1,4 @@
-import { limits } from '@kafscale/core';
+import { limits, OperatingError } from '@kafscale/core';
 import { describe, expect, it } from 'vitest';
 import { laneOf } from '../src/segment/latency-lane.js';
 import { scriptedPipeline, send, turns } from './scripted.js';
@@ -210,4 +210,27 @@ it('an idle lane makes no call and has no timer', async () => {
   while (timers() > before) await turns();
   expect(commits).toHaveLength(3);
   expect(uploads).toHaveLength(3);
+});
+
+it('counts the segments whose commit was answered, and no others', async () => {
+  const counts: number[] = [];
+  let answers = 0;
+  const scripted = scriptedPipeline({
+    metrics: { segmentsCommitted: (_lane, count) => counts.push(count) },
+    commit: (segments) => {
+      answers += 1;
+      if (answers > 1) return scripted.acceptAll(segments);
+      return Promise.reject(
+        new OperatingError('COMMIT_REFUSED', 'scripted', { outcome: 'failed' }),
+      );
+    },
+  });
+  const { pipeline, uploads } = scripted;
+  for (const outcome of [lost, written]) {
+    const sent = send(pipeline);
+    await turns();
+    uploads.at(-1)!.succeed();
+    expect(await sent.outcome).toMatchObject(outcome);
+  }
+  expect(counts).toEqual([0, 1]);
 });

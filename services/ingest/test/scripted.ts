@@ -1,6 +1,7 @@
 import { emptyBatchHeader, encodePlainBatch, readBatchHeader } from '@kafscale/codec';
 import type { SegmentAnswer, SegmentCommit } from '@kafscale/cluster';
 import { OperatingError, systemClock } from '@kafscale/core';
+import type { IngestMetrics } from '../src/observability.js';
 import { buildSegment } from '../src/seal/build-segment.js';
 import type { SealJob, SealResult, StoredSegment } from '../src/seal/seal-job.js';
 import { ChunkPool } from '../src/segment/chunk-pool.js';
@@ -54,6 +55,7 @@ export function scriptedPipeline(
     flushGatherMsMax?: number;
     segmentBytes?: number;
     uploadsMax?: number;
+    metrics?: Partial<IngestMetrics>;
     commit?: (segments: readonly SegmentCommit[]) => Promise<readonly SegmentAnswer[]>;
   } = {},
 ) {
@@ -102,7 +104,7 @@ export function scriptedPipeline(
     segmentBytes: options.segmentBytes ?? 1024 * 1024,
     softwareVersion: 'test',
     log: silentLog,
-    metrics: noMetrics,
+    metrics: { ...noMetrics, ...options.metrics },
     onSettled: (bytes) => {
       settledBytes += bytes;
     },

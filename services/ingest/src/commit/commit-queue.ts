@@ -119,7 +119,8 @@ export class CommitQueue {
       clock,
       onRetry: (error) => log.warn({ code: error.code, outcome: error.outcome }, 'commit repeated'),
     });
-    metrics.segmentsCommitted(lane, group.length, clock.monotonicMs() - startedAtMs);
+    const answered = outcome.kind === 'answered' ? group.length : 0;
+    metrics.segmentsCommitted(lane, answered, clock.monotonicMs() - startedAtMs);
     if (outcome.kind === 'answered') {
       invariant(outcome.answers.length === group.length, 'an answer per segment');
       group.forEach((segment, index) => this.#settleAnswered(segment, outcome.answers[index]));
