@@ -1,27 +1,17 @@
 import { apis } from '@kafscale/codec';
-import { startS3Server, startTestPostgres } from '@kafscale/testing';
-import type { S3Server, TestPostgres } from '@kafscale/testing';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { Bucket, sweepsOnDemand } from './commit-rules/bucket.js';
 import { Cluster } from './commit-rules/cluster.js';
 import type { Reader } from './commit-rules/cluster.js';
 import { batchOf } from './commit-rules/kafka-calls.js';
+import { serversOfThisFile } from './support/postgres-and-s3.js';
 import { noS3Server } from './support/stores.js';
 
 /** What clients see of an index that is mostly in the bucket. */
 const topic = 'events';
 const rounds = 40;
 
-let postgres: TestPostgres;
-let s3: S3Server;
-beforeAll(async () => {
-  postgres = await startTestPostgres();
-  if (noS3Server === null) s3 = await startS3Server();
-});
-afterAll(async () => {
-  await s3?.stop();
-  await postgres.stop();
-});
+const servers = serversOfThisFile();
 
 const title = (text: string): string => (noS3Server === null ? text : `${text} (${noS3Server})`);
 
@@ -56,9 +46,9 @@ async function eventually(condition: () => Promise<boolean>): Promise<void> {
 
 describe.skipIf(noS3Server !== null)(title('an index in the bucket'), () => {
   it('serves every record and every time, to readers that were there and to new ones, until it is deleted', async () => {
-    const bucket = new Bucket(s3);
+    const bucket = new Bucket(servers.s3);
     const times = { ...sweepsOnDemand, checkIntervalMs: 20, cold };
-    const url = await postgres.createDatabase();
+    const url = await servers.postgres.createDatabase();
     const cluster = await Cluster.start(url, {}, times, { objects: bucket.place() });
     await cluster.createTopic(topic, 1);
     const node = await cluster.addIngest();

@@ -1,6 +1,4 @@
-import { findS3Server, startS3Server, startTestPostgres } from '@kafscale/testing';
-import type { S3Server, TestPostgres } from '@kafscale/testing';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { Bucket, collectOrphans, sweepsOnDemand } from './commit-rules/bucket.js';
 import { Cluster } from './commit-rules/cluster.js';
 import { CommitLink } from './commit-rules/commit-link.js';
@@ -15,6 +13,7 @@ import {
 } from './commit-rules/role-process.js';
 import type { RoleProcess } from './commit-rules/role-process.js';
 import { StoreProxy } from './commit-rules/store-proxy.js';
+import { serversOfThisFile } from './support/postgres-and-s3.js';
 import { noS3Server } from './support/stores.js';
 
 /**
@@ -26,16 +25,7 @@ const topic = 'events';
 const [numbered, plain] = [0, 1];
 const inFlight = [2, 3, 4, 5, 6];
 
-let postgres: TestPostgres;
-let s3: S3Server;
-beforeAll(async () => {
-  postgres = await startTestPostgres();
-  if (findS3Server() !== undefined) s3 = await startS3Server();
-});
-afterAll(async () => {
-  await s3?.stop();
-  await postgres.stop();
-});
+const servers = serversOfThisFile();
 
 class World {
   readonly bucket: Bucket;
@@ -62,15 +52,15 @@ class World {
   }
 
   static async start(): Promise<World> {
-    const url = await postgres.createDatabase();
+    const url = await servers.postgres.createDatabase();
     const database = await CuttingProxy.start(url);
-    const bucket = new Bucket(s3);
+    const bucket = new Bucket(servers.s3);
     const objects = bucket.place();
     const cluster = await Cluster.start(url, { url: database.url }, sweepsOnDemand, { objects });
     await cluster.createTopic(topic, 2);
     const commits = new CommitLink(cluster.slot);
     const coordinatorUrl = await listenAsCoordinator(cluster.slot.through(commits));
-    const store = await StoreProxy.start(s3.endpoint);
+    const store = await StoreProxy.start(servers.s3.endpoint);
     return new World({ cluster, bucket, database, store, commits, coordinatorUrl });
   }
 

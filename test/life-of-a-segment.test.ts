@@ -5,14 +5,13 @@ import * as codec from '@kafscale/codec';
 import { apis, segmentKey } from '@kafscale/codec';
 import type { CoordinatorService } from '@kafscale/cluster';
 import type { BackgroundTimes, CompactionLimits } from '@kafscale/coordinator';
-import { startS3Server, startTestPostgres } from '@kafscale/testing';
-import type { S3Server, TestPostgres } from '@kafscale/testing';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { Bucket, collectOrphans, sweepsOnDemand } from './commit-rules/bucket.js';
 import { Cluster } from './commit-rules/cluster.js';
 import type { IngestNode, Reader } from './commit-rules/cluster.js';
 import { batchOf } from './commit-rules/kafka-calls.js';
 import type { KafkaConnection } from './commit-rules/kafka-calls.js';
+import { serversOfThisFile } from './support/postgres-and-s3.js';
 import { noS3Server } from './support/stores.js';
 
 /** What clients see of segments while these are merged, trimmed, collected and lost, in a real bucket. */
@@ -20,16 +19,7 @@ const topic = 'events';
 const outOfRange = 1;
 const storageError = 56;
 
-let postgres: TestPostgres;
-let s3: S3Server;
-beforeAll(async () => {
-  postgres = await startTestPostgres();
-  if (noS3Server === null) s3 = await startS3Server();
-});
-afterAll(async () => {
-  await s3?.stop();
-  await postgres.stop();
-});
+const servers = serversOfThisFile();
 
 /** Whatever can be merged is. */
 const eager: Partial<CompactionLimits> = {
@@ -58,8 +48,8 @@ async function world(
   } = {},
 ): Promise<World> {
   const { partitions = 1, times = sweepsOnDemand, ...parts } = options;
-  const bucket = new Bucket(s3);
-  const cluster = await Cluster.start(await postgres.createDatabase(), {}, times, {
+  const bucket = new Bucket(servers.s3);
+  const cluster = await Cluster.start(await servers.postgres.createDatabase(), {}, times, {
     objects: bucket.place(),
     ...parts,
   });

@@ -1,28 +1,18 @@
 import type { Worker } from 'node:worker_threads';
-import { startS3Server, startTestPostgres } from '@kafscale/testing';
-import type { S3Server, TestPostgres } from '@kafscale/testing';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { Bucket, collectOrphans, sweepsOnDemand } from './commit-rules/bucket.js';
 import { cleanup, until } from './commit-rules/cleanup.js';
 import { Cluster } from './commit-rules/cluster.js';
 import type { IngestNode, Reader } from './commit-rules/cluster.js';
 import { batchOf } from './commit-rules/kafka-calls.js';
 import { StoreProxy } from './commit-rules/store-proxy.js';
+import { serversOfThisFile } from './support/postgres-and-s3.js';
 import { noS3Server } from './support/stores.js';
 
 /** An upload whose outcome nobody knows, and threads that die over uploads. */
 const topic = 'events';
 
-let postgres: TestPostgres;
-let s3: S3Server;
-beforeAll(async () => {
-  postgres = await startTestPostgres();
-  if (noS3Server === null) s3 = await startS3Server();
-});
-afterAll(async () => {
-  await s3?.stop();
-  await postgres.stop();
-});
+const servers = serversOfThisFile();
 
 interface World {
   readonly bucket: Bucket;
@@ -36,10 +26,10 @@ interface World {
 }
 
 async function world(): Promise<World> {
-  const bucket = new Bucket(s3);
-  const store = await StoreProxy.start(s3.endpoint);
+  const bucket = new Bucket(servers.s3);
+  const store = await StoreProxy.start(servers.s3.endpoint);
   const objects = bucket.place();
-  const url = await postgres.createDatabase();
+  const url = await servers.postgres.createDatabase();
   const cluster = await Cluster.start(url, {}, sweepsOnDemand, { objects });
   await cluster.createTopic(topic);
   const producerId = await cluster.newProducerId();

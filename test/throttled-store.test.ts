@@ -1,6 +1,4 @@
-import { startS3Server, startTestPostgres } from '@kafscale/testing';
-import type { S3Server, TestPostgres } from '@kafscale/testing';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { Bucket } from './commit-rules/bucket.js';
 import { cleanup, until } from './commit-rules/cleanup.js';
 import { Cluster } from './commit-rules/cluster.js';
@@ -8,27 +6,21 @@ import type { IngestNodeOptions } from './commit-rules/cluster.js';
 import { IdempotentClient } from './commit-rules/idempotent-client.js';
 import { batchOf } from './commit-rules/kafka-calls.js';
 import { StoreProxy } from './commit-rules/store-proxy.js';
+import { serversOfThisFile } from './support/postgres-and-s3.js';
 import { noS3Server } from './support/stores.js';
 
 /** A real S3 server behind a proxy that has its limits. */
 const topic = 'events';
 
-let postgres: TestPostgres;
-let s3: S3Server;
-beforeAll(async () => {
-  postgres = await startTestPostgres();
-  if (noS3Server === null) s3 = await startS3Server();
-});
-afterAll(async () => {
-  await s3?.stop();
-  await postgres.stop();
-});
+const servers = serversOfThisFile();
 
 async function world(options: IngestNodeOptions = {}, partitions = 1) {
-  const bucket = new Bucket(s3);
-  const store = await StoreProxy.start(s3.endpoint);
+  const bucket = new Bucket(servers.s3);
+  const store = await StoreProxy.start(servers.s3.endpoint);
   const objects = bucket.place();
-  const cluster = await Cluster.start(await postgres.createDatabase(), {}, null, { objects });
+  const cluster = await Cluster.start(await servers.postgres.createDatabase(), {}, null, {
+    objects,
+  });
   await cluster.createTopic(topic, partitions);
   const node = await cluster.addIngest({ objects: bucket.place(store.url), ...options });
   const reader = await cluster.addReader();
