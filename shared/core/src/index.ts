@@ -10,7 +10,7 @@ export {
 } from './errors.js';
 export type { OperatingErrorOptions, Outcome } from './errors.js';
 export { limits } from './limits.js';
-export { pageAlignedMemory, pageAlignedSharedMemory } from './page-aligned-memory.js';
+export { pageAlignedMemory } from './page-aligned-memory.js';
 export { MemoryPool, PooledMemory, sizeClassOf } from './pooled-memory.js';
 export type { MemoryPoolOptions } from './pooled-memory.js';
 export { addSafe, numberFromWire } from './safe-integer.js';

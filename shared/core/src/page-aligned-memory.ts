@@ -1,6 +1,5 @@
 interface MemoryConstructor {
-  new (size: { initial: number; maximum: number; shared: true }): { readonly buffer: unknown };
-  new (size: { initial: number; maximum: number }): { readonly buffer: unknown };
+  new (size: { initial: number; maximum: number }): { readonly buffer: ArrayBuffer };
 }
 
 const wasmPageBytes = 64 * 1024;
@@ -16,12 +15,7 @@ const { Memory } = (globalThis as unknown as { WebAssembly: { Memory: MemoryCons
  * Throws a RangeError where a limit on address space forbids that.
  */
 export function pageAlignedMemory(bytes: number): Buffer {
-  return Buffer.from(new Memory(sizeOf(bytes)).buffer as ArrayBuffer);
-}
-
-/** The same, readable by all threads. */
-export function pageAlignedSharedMemory(bytes: number): Buffer {
-  return Buffer.from(new Memory({ ...sizeOf(bytes), shared: true }).buffer as SharedArrayBuffer);
+  return Buffer.from(new Memory(sizeOf(bytes)).buffer);
 }
 
 function sizeOf(bytes: number): { initial: number; maximum: number } {
