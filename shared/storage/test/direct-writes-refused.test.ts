@@ -70,7 +70,7 @@ it('a put that fails when the disk is asked for its bytes leaves none behind', a
   const store = openObjectStore(pathToFileURL(directory).href, { blockingPuts: true });
   await expect(store.put('a/b', [Buffer.alloc(4096)], 0)).rejects.toMatchObject({
     code: 'STORE_FULL',
-    outcome: 'unknown',
+    outcome: 'failed',
   });
   expect(readdirSync(join(directory, '.tmp'))).toEqual([]);
   expect(readdirSync(join(directory, 'a'))).toEqual([]);

@@ -65,9 +65,8 @@ export class FileObjectStore implements ObjectStore {
     checkObjectKey(key);
     const path = join(this.#root, key);
     const temporary = join(this.#root, temporaryName, randomUUID());
-    let unsynced: number | null;
     try {
-      unsynced = await this.#place(temporary, path, chunks);
+      await this.#place(temporary, path, chunks);
     } catch (error) {
       await rm(temporary, { force: true }).catch(() => undefined);
       if (systemErrorCode(error) === 'EEXIST') {
@@ -76,12 +75,10 @@ export class FileObjectStore implements ObjectStore {
       throw fileStoreError(notFoundIsUnreachable(error), `can't write ${key}`);
     }
     try {
-      if (unsynced === null) await syncDirectory(dirname(path));
-      else this.#blockingWriter?.sync(unsynced, path);
+      if (this.#blockingWriter) this.#blockingWriter.syncDirectoryOf(path);
+      else await syncDirectory(dirname(path));
     } catch (error) {
-      // Visible now, but perhaps not after a power cut. Nobody refers to it, and a disk that is full
-      // should not have to keep it until the next sweep.
-      if (unsynced !== null) await rm(path, { force: true }).catch(() => undefined);
+      // Visible now, but perhaps not after a power cut.
       throw fileStoreError(notFoundIsUnreachable(error), `can't sync ${key}`, 'unknown');
     }
   }
@@ -166,14 +163,9 @@ export class FileObjectStore implements ObjectStore {
     return Promise.resolve();
   }
 
-  /** A blocking writer's file, to be synced; null: only the directory is not synced yet. */
-  async #place(
-    temporary: string,
-    path: string,
-    chunks: readonly Uint8Array[],
-  ): Promise<number | null> {
+  async #place(temporary: string, path: string, chunks: readonly Uint8Array[]): Promise<void> {
     try {
-      return await this.#writeAndLink(temporary, path, chunks);
+      await this.#writeAndLink(temporary, path, chunks);
     } catch (error) {
       if (systemErrorCode(error) !== 'ENOENT') throw error;
       // Someone removed a directory that we remember as made.
@@ -181,7 +173,7 @@ export class FileObjectStore implements ObjectStore {
       this.#directories.forget(dirname(path));
       this.#blockingWriter?.close();
       await rm(temporary, { force: true });
-      return this.#writeAndLink(temporary, path, chunks);
+      await this.#writeAndLink(temporary, path, chunks);
     }
   }
 
@@ -189,18 +181,18 @@ export class FileObjectStore implements ObjectStore {
     temporary: string,
     path: string,
     chunks: readonly Uint8Array[],
-  ): Promise<number | null> {
+  ): Promise<void> {
     await this.#directories.ensure(dirname(temporary));
     await this.#directories.ensure(dirname(path));
     if (this.#blockingWriter) {
-      return this.#blockingWriter.writeAndLink(temporary, path, chunks);
+      this.#blockingWriter.writeAndLink(temporary, path, chunks);
+      return;
     }
     await writeNewFile(temporary, chunks);
     // link() fails when the name exists, atomically; rename() would overwrite it.
     await link(temporary, path);
     // Gone before the directory is synced: one journal commit then has both changes.
     await rm(temporary, { force: true }).catch(() => undefined);
-    return null;
   }
 
   async #deleteOne(key: string): Promise<boolean> {

@@ -29,35 +29,28 @@ export class BlockingWriter {
   }
 
   /**
-   * Writes `temporary`, then gives it the name `path`: throws EEXIST if that is taken. The file is the
-   * caller's to `sync`; before that a power cut may leave the name without all of its bytes.
+   * Writes and syncs `temporary`, then gives it the name `path`: throws EEXIST if that is taken. In this
+   * order an object is whole under its name, also after a power cut; linking first would save one of
+   * two journal commits (480 KiB in 0.48 instead of 0.58 ms).
    */
-  writeAndLink(temporary: string, path: string, chunks: readonly Uint8Array[]): number {
+  writeAndLink(temporary: string, path: string, chunks: readonly Uint8Array[]): void {
     const direct = this.#direct.write(temporary, chunks);
     const file = direct ?? openSync(temporary, 'wx', 0o644);
     try {
       if (direct === null) writeAll(file, chunks);
-      linkSync(temporary, path);
-      unlinkSync(temporary);
-    } catch (error) {
-      closeSync(file);
-      throw error;
-    }
-    return file;
-  }
-
-  /**
-   * Makes the bytes (times can be lost) and the name durable, and closes the file. Both in one journal
-   * commit, since both changes are there by now: 0.48 instead of 0.55 to 0.8 ms for 480 KiB, and a
-   * third less of the kernel's CPU.
-   */
-  sync(file: number, path: string): void {
-    try {
+      // The data and the size; times can be lost.
       fdatasyncSync(file);
-      fsyncSync(this.#openDirectory(dirname(path)));
     } finally {
       closeSync(file);
     }
+    linkSync(temporary, path);
+    // Gone before the directory is synced: one journal commit then has both changes.
+    unlinkSync(temporary);
+  }
+
+  /** Makes the names in the directory of `path` durable. */
+  syncDirectoryOf(path: string): void {
+    fsyncSync(this.#openDirectory(dirname(path)));
   }
 
   close(): void {
