@@ -20,6 +20,7 @@ import {
 import type { ObjectStore } from '@kafscale/storage';
 import { BadExtents } from './blocks/bad-extents.js';
 import { BlockCache } from './blocks/block-cache.js';
+import { BlockMemory } from './blocks/block-memory.js';
 import { BlockLoader, type LoadResult } from './blocks/block-loader.js';
 import { HedgedReads } from './blocks/hedged-reads.js';
 import { Lease } from './blocks/lease.js';
@@ -216,10 +217,7 @@ function createLoader(options: FetchServiceOptions, bounds: FetchLimits): BlockL
     lengthMax: bounds.coalescedReadBytesMax,
     gapMax: bounds.coalescedReadGapBytesMax,
   });
-  const memory = new MemoryPool({
-    idleBytesMax: bounds.blockMemoryIdleBytesMax,
-    allocate: (bytes) => Buffer.allocUnsafeSlow(bytes),
-  });
+  const memory = createBlockMemory(bounds);
   metrics.gauge('fetch_block_cache_bytes', () => cache.bytes);
   metrics.gauge('fetch_block_memory_idle_bytes', () => memory.idleBytes);
   metrics.gauge('fetch_loads_queued', () => queue.count);
@@ -238,6 +236,19 @@ function createLoader(options: FetchServiceOptions, bounds: FetchLimits): BlockL
     log,
     metrics,
     clock,
+  });
+}
+
+function createBlockMemory(bounds: FetchLimits): BlockMemory {
+  const { blockCacheBytes, blockMemoryIdleBytesMax: idleBytesMax } = bounds;
+  return new BlockMemory({
+    slabBytes: limits.blockSlabBytes,
+    slabBytesMax: blockCacheBytes + idleBytesMax,
+    idleBytesMax,
+    small: new MemoryPool({
+      idleBytesMax: limits.smallBlockMemoryIdleBytesMax,
+      allocate: (bytes) => Buffer.allocUnsafeSlow(bytes),
+    }),
   });
 }
 

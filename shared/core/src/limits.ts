@@ -102,6 +102,8 @@ export const limits = {
   hedgeSamplesMax: 512, // reads of one size that their p99 is of
   hedgeSamplesMin: 64,
   blockMemoryIdleBytesMax: 32 * MiB, // of evicted blocks, for the next reads
+  smallBlockMemoryIdleBytesMax: 8 * MiB, // the same, of blocks that are too small for a part of a slab
+  blockSlabBytes: 32 * MiB, // blocks are parts of it: at least coalescedReadBytesMax
   listOffsetsReadsInFlightMax: 4, // each may decompress a batch
   fetchSessionsMax: 1_000, // max.incremental.fetch.session.cache.slots
   fetchSessionPartitionsMax: 200_000, // over all sessions, about 40 MB; Kafka has no bound

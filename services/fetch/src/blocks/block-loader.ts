@@ -1,10 +1,11 @@
 import type { Extent, RecentSegmentView } from '@kafscale/cluster';
-import { type Clock, invariant, type MemoryPool, PooledMemory } from '@kafscale/core';
+import { type Clock, invariant, PooledMemory } from '@kafscale/core';
 import type { FetchLog } from '../fetch-log.js';
 import type { FetchMetrics } from '../metrics.js';
 import type { BadExtents } from './bad-extents.js';
 import { OwnerLoads, type OwnerLoadsOptions } from '../owners/owner-loads.js';
 import type { Block, BlockCache } from './block-cache.js';
+import type { BlockMemory } from './block-memory.js';
 import type { Run } from './coalesce.js';
 import { blockSizeOf } from './block-size.js';
 import { forGood, type Holder, nobody } from './lease.js';
@@ -27,7 +28,7 @@ export interface BlockLoaderOptions {
   /** The fetch nodes that share the loading; undefined: there is but this one. */
   readonly owners: OwnerLoadsOptions | undefined;
   readonly queue: LoadQueue<LoadResult>;
-  readonly memory: MemoryPool;
+  readonly memory: BlockMemory;
   readonly bad: BadExtents;
   /** Reads at the same time, by class. */
   readonly readsMax: Readonly<Record<LoadClass, number>>;

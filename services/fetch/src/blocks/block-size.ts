@@ -1,13 +1,13 @@
 import { invariant } from '@kafscale/core';
+import { slabPartBytesMin, slabUnitBytes } from './block-memory.js';
 
 /**
- * How much memory a read of so many bytes gets: a power of two, or one and a half of it. Reads are of
- * any length up to 8 MiB; with finer sizes what is idle is rarely of the size that is wanted, and
- * fresh memory costs a page fault per 4 KiB and garbage collections. The price is an eighth of the
- * cache on average, a third at most.
+ * How much memory a read of so many bytes gets: whole units of a slab, or where that is too little
+ * for a part of one a power of two, or one and a half of it: few sizes, so that memory is found again.
  */
 export function blockSizeOf(bytes: number): number {
   invariant(bytes > 0, 'a read has bytes');
+  if (bytes > slabPartBytesMin * 0.75) return Math.ceil(bytes / slabUnitBytes) * slabUnitBytes;
   const power = 2 ** Math.ceil(Math.log2(bytes));
   return bytes <= power * 0.75 ? power * 0.75 : power;
 }

@@ -1,0 +1,84 @@
+import { MemoryPool, type PooledMemory } from '@kafscale/core';
+import * as fc from 'fast-check';
+import { expect, it } from 'vitest';
+import { BlockMemory, slabPartBytesMin, slabUnitBytes } from '../src/blocks/block-memory.js';
+
+const slabBytes = 1024 * 1024;
+
+function memoryOf(slabCountMax: number, idleBytesMax = slabCountMax * slabBytes): BlockMemory {
+  return new BlockMemory({
+    slabBytes,
+    slabBytesMax: slabCountMax * slabBytes,
+    idleBytesMax,
+    small: new MemoryPool({
+      idleBytesMax: slabPartBytesMin,
+      allocate: (bytes) => Buffer.allocUnsafeSlow(bytes),
+    }),
+  });
+}
+
+/** Where it lies, to see whether two overlap. */
+function rangeOf({ bytes }: PooledMemory): { buffer: unknown; start: number; end: number } {
+  return { buffer: bytes.buffer, start: bytes.byteOffset, end: bytes.byteOffset + bytes.length };
+}
+
+function overlap(one: PooledMemory, other: PooledMemory): boolean {
+  const [left, right] = [rangeOf(one), rangeOf(other)];
+  return left.buffer === right.buffer && left.start < right.end && right.start < left.end;
+}
+
+it('never gives a byte to two, whatever is taken, held and let go', () => {
+  const step = fc.record({
+    bytes: fc.integer({ min: 1, max: slabBytes + slabUnitBytes }),
+    isHeldTwice: fc.boolean(),
+    released: fc.nat(),
+  });
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 60 }), fc.integer({ min: 1, max: 3 }), (steps, max) => {
+      const memory = memoryOf(max);
+      const live: { memory: PooledMemory; holds: number }[] = [];
+      for (const { bytes, isHeldTwice, released } of steps) {
+        const taken = memory.take(bytes);
+        expect(taken.bytes).toHaveLength(bytes);
+        expect(live.some((each) => overlap(each.memory, taken))).toBe(false);
+        expect(memory.slabBytes).toBeLessThanOrEqual(max * slabBytes);
+        if (isHeldTwice) taken.retain();
+        live.push({ memory: taken, holds: isHeldTwice ? 2 : 1 });
+        const index = released % (2 * live.length);
+        const each = live[index];
+        if (each === undefined) continue;
+        each.memory.release();
+        each.holds -= 1;
+        if (each.holds === 0) live.splice(index, 1);
+      }
+      for (const each of live) for (; each.holds > 0; each.holds--) each.memory.release();
+      // Every part came back: as much as there are slabs is free, in one piece each.
+      const slabCount = memory.slabBytes / slabBytes;
+      const whole = Array.from({ length: slabCount }, () => memory.take(slabBytes));
+      expect(new Set(whole.map(({ bytes }) => bytes.buffer)).size).toBe(slabCount);
+      expect(memory.slabBytes).toBe(slabCount * slabBytes);
+    }),
+  );
+});
+
+it('fills the memory anew that was let go, and only then', () => {
+  const memory = memoryOf(1);
+  const first = memory.take(slabBytes / 2);
+  const second = memory.take(slabBytes / 2);
+  first.retain();
+  first.release();
+  const beside = memory.take(slabBytes / 2);
+  expect(beside.bytes.buffer).not.toBe(first.bytes.buffer);
+  first.release();
+  expect(rangeOf(memory.take(slabBytes / 4)).start).toBe(rangeOf(first).start);
+  expect(rangeOf(memory.take(slabBytes / 4)).buffer).toBe(second.bytes.buffer);
+});
+
+it('keeps no more than it may of what nobody looks at', () => {
+  const memory = memoryOf(3, slabBytes);
+  const taken = [0, 1, 2].map(() => memory.take(slabBytes));
+  expect(memory.slabBytes).toBe(3 * slabBytes);
+  for (const each of taken) each.release();
+  expect(memory.slabBytes).toBe(slabBytes);
+  expect(memory.idleBytes).toBe(slabBytes);
+});
