@@ -92,6 +92,8 @@ class Slab {
   readonly bytes: Buffer;
   readonly #isTaken: Uint8Array;
   #freeUnits: number;
+  /** No room for so many in a row, or more, since something was last given back. */
+  #missingUnits = Infinity;
 
   constructor(bytes: number) {
     this.bytes = Buffer.from(new SharedArrayBuffer(bytes));
@@ -109,7 +111,7 @@ class Slab {
 
   /** The first of so many units in a row, or −1. */
   take(units: number): number {
-    if (units > this.#freeUnits) return -1;
+    if (units > this.#freeUnits || units >= this.#missingUnits) return -1;
     let runLength = 0;
     for (let unit = 0; unit < this.#isTaken.length; unit++) {
       runLength = this.#isTaken[unit] === 0 ? runLength + 1 : 0;
@@ -119,11 +121,13 @@ class Slab {
       this.#freeUnits -= units;
       return first;
     }
+    this.#missingUnits = units;
     return -1;
   }
 
   give(first: number, units: number): void {
     this.#isTaken.fill(0, first, first + units);
     this.#freeUnits += units;
+    this.#missingUnits = Infinity;
   }
 }
