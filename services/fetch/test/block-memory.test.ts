@@ -56,6 +56,7 @@ it('never gives a byte to two, whatever is taken, held and let go', () => {
       const slabCount = memory.slabBytes / slabBytes;
       const whole = Array.from({ length: slabCount }, () => memory.take(slabBytes));
       expect(new Set(whole.map(({ bytes }) => bytes.buffer)).size).toBe(slabCount);
+      expect(whole.every(({ bytes }) => bytes.buffer instanceof SharedArrayBuffer)).toBe(true);
       expect(memory.slabBytes).toBe(slabCount * slabBytes);
     }),
   );
