@@ -1,6 +1,7 @@
 export { rpcEndpoint } from './endpoint/rpc-endpoint.js';
 export type { RpcEndpointOptions } from './endpoint/rpc-endpoint.js';
 export type {
+  RpcAnswer,
   RpcCallHandler,
   RpcContext,
   RpcOutgoingStream,

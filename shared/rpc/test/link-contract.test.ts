@@ -51,6 +51,36 @@ describe.each(adapters)('a link to $name', ({ start }) => {
     expect(answered[0]).not.toBe(0);
   });
 
+  test('the memory of an answer is given back once, when it is used no more', async () => {
+    const released: number[] = [];
+    const { url } = await serve(start, {
+      calls: new Map<number, RpcCallHandler>([
+        [
+          1,
+          (payload) => {
+            const bytes = payload.readUInt32BE(0);
+            const chunks = [Buffer.alloc(bytes, 7), Buffer.alloc(bytes, 7)];
+            const release = (): void => {
+              released.push(bytes);
+              for (const chunk of chunks) chunk.fill(0); // used for something else
+            };
+            return Promise.resolve({ chunks, release });
+          },
+        ],
+      ]),
+      streams: noStreams,
+    });
+    const { link: client } = link(url);
+    const sizes = [1, 100, 20_000, 3_000_000, 5, 70_000];
+    const answers = await Promise.all(sizes.map((size) => client.call(1, [number(size)])));
+    for (const [index, answer] of answers.entries()) {
+      const size = some(sizes[index]);
+      expect(answer.equals(Buffer.alloc(2 * size, 7)), `${size} bytes`).toBe(true);
+    }
+    await until(() => released.length >= sizes.length);
+    expect(released.toSorted((a, b) => a - b)).toEqual(sizes.toSorted((a, b) => a - b));
+  });
+
   test('the caller and the failures of the callee arrive as they are', async () => {
     const { url } = await serve(start, {
       calls: new Map<number, RpcCallHandler>([

@@ -77,8 +77,12 @@ export function serveCoordinator(service: CoordinatorService): RpcService {
 
 /** `service.handle` is called before the first await: calls of one connection stay in order. */
 function handleOf(service: KafkaService): RpcCallHandler {
-  return async (payload, context) =>
-    encodeKafkaReply(await service.handle(decodeKafkaRequest(payload), context.signal));
+  return async (payload, context) => {
+    const reply = await service.handle(decodeKafkaRequest(payload), context.signal);
+    const chunks = encodeKafkaReply(reply);
+    const release = reply.kind === 'response' ? reply.release : undefined;
+    return release === undefined ? chunks : { chunks, release };
+  };
 }
 
 type Calls = readonly (readonly [number, RpcCallHandler])[];

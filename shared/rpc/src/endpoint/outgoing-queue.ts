@@ -13,6 +13,13 @@ interface QueuedFrame {
   readonly chunks: readonly Uint8Array[];
   readonly bytes: number;
   readonly backlog: Backlog | null;
+  readonly release: (() => void) | undefined;
+}
+
+interface PushOptions {
+  readonly backlog?: Backlog;
+  /** Called once nothing refers to the payload any more; not if the connection breaks meanwhile. */
+  readonly release?: (() => void) | undefined;
 }
 
 /**
@@ -43,14 +50,17 @@ export class OutgoingQueue {
   push(
     head: { readonly kind: number; readonly id: number },
     payload: readonly Uint8Array[],
-    backlog: Backlog | null = null,
+    { backlog, release }: PushOptions = {},
   ): void {
-    if (this.#closed) return;
+    if (this.#closed) {
+      release?.();
+      return;
+    }
     const chunks = [encodeFrameHeader(head.kind, 0, head.id), ...payload];
     const bytes = byteLengthOf(chunks);
     this.#queuedBytes += bytes;
     if (backlog) backlog.bytes += bytes;
-    this.#frames.push({ chunks, bytes, backlog });
+    this.#frames.push({ chunks, bytes, backlog: backlog ?? null, release });
     this.#scheduleFlush();
   }
 
@@ -63,8 +73,8 @@ export class OutgoingQueue {
         if (frame === undefined) break;
         this.#queuedBytes -= frame.bytes;
         if (frame.backlog) frame.backlog.bytes -= frame.bytes;
-        if (frame.backlog?.dropped === true) continue;
-        this.#socket.send(frame.chunks, frame.bytes);
+        if (frame.backlog?.dropped === true) frame.release?.();
+        else this.#socket.send(frame.chunks, frame.bytes, frame.release);
       }
     });
     this.#onFlushed();
@@ -72,7 +82,7 @@ export class OutgoingQueue {
 
   close(): void {
     this.#closed = true;
-    this.#frames.clear();
+    for (let frame = this.#frames.shift(); frame; frame = this.#frames.shift()) frame.release?.();
     this.#queuedBytes = 0;
   }
 

@@ -14,14 +14,19 @@ export interface RpcContext {
 }
 
 /**
- * Called synchronously in the order in which the caller sent, so whatever must keep that order is
- * done before the first await. Owns `payload`. The chunks of the answer are written out later and
- * must not be changed. Rejects with OperatingError only; anything else is a bug and ends the process.
+ * The chunks of an answer, which are written out later and must not be changed. `release` is called once
+ * nothing refers to them any more; not when the connection breaks while they leave.
  */
-export type RpcCallHandler = (
-  payload: Buffer,
-  context: RpcContext,
-) => Promise<readonly Uint8Array[]>;
+export type RpcAnswer =
+  | readonly Uint8Array[]
+  | { readonly chunks: readonly Uint8Array[]; readonly release: () => void };
+
+/**
+ * Called synchronously in the order in which the caller sent, so whatever must keep that order is
+ * done before the first await. Owns `payload`. Rejects with OperatingError only; anything else is a
+ * bug and ends the process.
+ */
+export type RpcCallHandler = (payload: Buffer, context: RpcContext) => Promise<RpcAnswer>;
 
 /** Called once per opened stream; pushes until `context.signal` aborts. */
 export type RpcStreamHandler = (

@@ -156,8 +156,9 @@ export class ServerConnection implements ServerSocketHandler {
 
   async #run(handler: RpcCallHandler, frame: Frame, call: ActiveCall): Promise<void> {
     try {
-      const chunks = await handler(frame.payload, call);
-      this.#answer(frame.id, chunks);
+      const answer = await handler(frame.payload, call);
+      if ('chunks' in answer) this.#answer(frame.id, answer.chunks, answer.release);
+      else this.#answer(frame.id, answer);
     } catch (error) {
       if (isOperatingError(error)) return this.#fail(frame.id, error);
       this.#fail(frame.id, {
@@ -170,8 +171,9 @@ export class ServerConnection implements ServerSocketHandler {
     }
   }
 
-  #answer(id: number, chunks: readonly Uint8Array[]): void {
+  #answer(id: number, chunks: readonly Uint8Array[], release?: () => void): void {
     if (byteLengthOf(chunks) + frameHeaderBytes > this.#bounds.messageBytesMax) {
+      release?.();
       return this.#fail(id, {
         code: 'REPLY_TOO_LARGE',
         message: `the answer is longer than ${this.#bounds.messageBytesMax} bytes`,
@@ -179,7 +181,8 @@ export class ServerConnection implements ServerSocketHandler {
         outcome: 'unknown',
       });
     }
-    if (this.#settle(id)) this.#outgoing.push({ kind: frameKind.reply, id }, chunks);
+    if (this.#settle(id)) this.#outgoing.push({ kind: frameKind.reply, id }, chunks, { release });
+    else release?.();
   }
 
   #fail(id: number, failure: RemoteFailure): void {
@@ -228,7 +231,9 @@ export class ServerConnection implements ServerSocketHandler {
 
   #sendOnStream(id: number, stream: ActiveStream, chunks: readonly Uint8Array[]): void {
     if (this.#streams.get(id) !== stream) return;
-    this.#outgoing.push({ kind: frameKind.streamMessage, id }, chunks, stream.backlog);
+    this.#outgoing.push({ kind: frameKind.streamMessage, id }, chunks, {
+      backlog: stream.backlog,
+    });
     if (stream.backlog.bytes <= this.#bounds.streamBacklogBytesMax) return;
     // Flushing now tells a slow subscriber from a burst within one turn of the event loop.
     this.#outgoing.flush();

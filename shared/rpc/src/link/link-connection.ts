@@ -76,7 +76,7 @@ export class LinkConnection {
     if (this.#state === 'down') return;
     this.#corkUntilNextTick();
     const chunks = [encodeFrameHeader(head.kind, head.method, head.id), ...payload];
-    sendChunks(this.#webSocket, chunks, byteLengthOf(chunks));
+    sendChunks(this.#webSocket, { chunks, totalBytes: byteLengthOf(chunks) });
   }
 
   /** Lets what was sent leave, at most for `closeMsMax`. `onDown` comes at once. */

@@ -48,8 +48,11 @@ export interface ServerSocket {
   readonly remoteAddress: string;
   /** Bytes sent and not yet taken by the kernel. */
   bufferedBytes(): number;
-  /** Sends one binary message. The chunks are copied or written before it returns. */
-  send(chunks: readonly Uint8Array[], totalBytes: number): void;
+  /**
+   * Sends one binary message. The chunks must not be changed before `sent` was called, which is when
+   * they have been copied or written; never if the connection breaks before.
+   */
+  send(chunks: readonly Uint8Array[], totalBytes: number, sent?: () => void): void;
   /** Everything sent within `work` leaves in as few packets as possible. */
   batch(work: () => void): void;
   /** Closes with a WebSocket close frame. `onClose` follows. */

@@ -96,7 +96,7 @@ function attach(endpoint: WebSocketEndpoint, webSocket: WebSocket, request: Inco
   const socket: ServerSocket = {
     remoteAddress: tcp.remoteAddress ?? '',
     bufferedBytes: () => webSocket.bufferedAmount,
-    send: (chunks, totalBytes) => sendChunks(webSocket, chunks, totalBytes),
+    send: (chunks, totalBytes, sent) => sendChunks(webSocket, { chunks, totalBytes, sent }),
     batch: (work) => {
       tcp.cork();
       work();

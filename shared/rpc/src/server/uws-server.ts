@@ -209,9 +209,13 @@ class UwsServerSocket implements ServerSocket {
     return this.#closed ? 0 : this.#webSocket.getBufferedAmount();
   }
 
-  send(chunks: readonly Uint8Array[], totalBytes: number): void {
-    if (this.#closed) return;
-    // send() copies what the kernel does not take at once, so nothing is kept of the chunks.
+  send(chunks: readonly Uint8Array[], totalBytes: number, sent?: () => void): void {
+    // It copies what the kernel does not take at once, so nothing is kept of the chunks.
+    if (!this.#closed) this.#send(chunks, totalBytes);
+    sent?.();
+  }
+
+  #send(chunks: readonly Uint8Array[], totalBytes: number): void {
     if (chunks.length === 1 || totalBytes <= joinBytesMax) {
       const [only] = chunks;
       const message = chunks.length === 1 && only ? only : Buffer.concat(chunks, totalBytes);
