@@ -16,15 +16,15 @@ import {
   limits,
   systemClock,
   MemoryPool,
+  SlabMemory,
 } from '@kafscale/core';
 import type { ObjectStore } from '@kafscale/storage';
 import { BadExtents } from './blocks/bad-extents.js';
 import { BlockCache } from './blocks/block-cache.js';
-import { BlockMemory } from './blocks/block-memory.js';
-import { BlockLoader, type LoadResult } from './blocks/block-loader.js';
+import { BlockLoader } from './blocks/block-loader.js';
 import { HedgedReads } from './blocks/hedged-reads.js';
 import { Lease } from './blocks/lease.js';
-import { type LoadClass, LoadQueue } from './blocks/load-queue.js';
+import { type LoadClass, LoadQueue, type LoadResult } from './blocks/load-queue.js';
 import { type RecentSegmentReader, SegmentSource } from './blocks/segment-source.js';
 import { BatchIndexes } from './extents/batch-indexes.js';
 import { ExtentIndex } from './extents/extent-index.js';
@@ -239,9 +239,9 @@ function createLoader(options: FetchServiceOptions, bounds: FetchLimits): BlockL
   });
 }
 
-function createBlockMemory(bounds: FetchLimits): BlockMemory {
+function createBlockMemory(bounds: FetchLimits): SlabMemory {
   const { blockCacheBytes, blockMemoryIdleBytesMax: idleBytesMax } = bounds;
-  return new BlockMemory({
+  return new SlabMemory({
     slabBytes: limits.blockSlabBytes,
     slabBytesMax: blockCacheBytes + idleBytesMax,
     idleBytesMax,

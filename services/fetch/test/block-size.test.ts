@@ -1,7 +1,6 @@
-import { sizeClassOf } from '@kafscale/core';
+import { sizeClassOf, slabPartBytesMin, slabUnitBytes } from '@kafscale/core';
 import * as fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { slabPartBytesMin, slabUnitBytes } from '../src/blocks/block-memory.js';
 import { blockSizeOf } from '../src/blocks/block-size.js';
 
 it('has room for the read, at most half as much again', () => {

@@ -1,9 +1,4 @@
-import { MemoryPool, PooledMemory } from '@kafscale/core';
-
-/** Smaller frames are copied where they are needed longer, which costs less than a buffer of their own. */
-const sharedBytesMin = 16 * 1024;
-/** Larger ones are rare. */
-const sharedBytesMax = 8 * 1024 * 1024;
+import { limits, MemoryPool, PooledMemory, SlabMemory } from '@kafscale/core';
 
 /**
  * Memory for frames. That of large ones is shared with the threads that seal segments and used
@@ -11,22 +6,28 @@ const sharedBytesMax = 8 * 1024 * 1024;
  * they are copied once, from the chunk of the socket.
  */
 export class FrameMemory {
-  readonly #pool: MemoryPool;
+  readonly #slabs: SlabMemory;
 
-  constructor(idleBytesMax: number) {
-    this.#pool = new MemoryPool({
-      idleBytesMax,
-      allocate: (bytes) => Buffer.from(new SharedArrayBuffer(bytes)),
+  constructor(options: { idleBytesMax: number; bytesMax: number }) {
+    this.#slabs = new SlabMemory({
+      slabBytes: limits.frameSlabBytes,
+      slabBytesMax: options.bytesMax,
+      idleBytesMax: options.idleBytesMax,
+      small: new MemoryPool({
+        idleBytesMax: limits.smallFrameMemoryIdleBytesMax,
+        allocate: (bytes) => Buffer.from(new SharedArrayBuffer(bytes)),
+      }),
     });
   }
 
   get idleBytes(): number {
-    return this.#pool.idleBytes;
+    return this.#slabs.idleBytes;
   }
 
   /** Exactly `bytes`, with whatever was in them before. */
   take(bytes: number): PooledMemory {
-    if (bytes >= sharedBytesMin && bytes <= sharedBytesMax) return this.#pool.take(bytes);
-    return new PooledMemory(Buffer.allocUnsafe(bytes));
+    // Smaller frames are copied where they are needed longer: cheaper than memory of their own.
+    if (bytes < limits.sharedFrameBytesMin) return new PooledMemory(Buffer.allocUnsafe(bytes));
+    return this.#slabs.take(bytes);
   }
 }

@@ -103,7 +103,10 @@ class FrontServer implements Front {
       budgets: {
         requests,
         assembly: new ByteBudget(Math.ceil(limits.requestBytesInFlightMax / 2)),
-        frames: new FrameMemory(limits.frameMemoryIdleBytesMax),
+        frames: new FrameMemory({
+          idleBytesMax: limits.frameMemoryIdleBytesMax,
+          bytesMax: limits.requestBytesInFlightMax,
+        }),
       },
       onClosed: (connection) => this.#onClosed(connection),
     };

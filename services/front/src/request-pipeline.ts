@@ -95,7 +95,7 @@ export class RequestPipeline<Request extends PipelinedRequest> {
     if (this.#stopped) return;
     this.#stopped = true;
     this.#dropFrom(this.#unstarted);
-    this.#entries.length = 0;
+    for (const { reply } of this.#entries.splice(0)) if (reply !== null) releaseOf(reply);
     this.#unstarted = 0;
     this.#heldResponseBytes = 0;
   }
@@ -129,7 +129,7 @@ export class RequestPipeline<Request extends PipelinedRequest> {
     this.#options.released(entry.request, reply.kind === 'response' || reply.kind === 'none');
     entry.reply = reply;
     entry.cause = cause;
-    if (this.#stopped || entry.dropped) return;
+    if (this.#stopped || entry.dropped) return releaseOf(reply);
     this.#heldResponseBytes += responseBytes(reply);
     if (reply.kind === 'close') this.#cutBehind(entry);
     this.#respondReady();
@@ -144,7 +144,9 @@ export class RequestPipeline<Request extends PipelinedRequest> {
     this.#dropFrom(Math.max(kept, this.#unstarted));
     for (const dropped of this.#entries.splice(kept)) {
       dropped.dropped = true;
-      if (dropped.reply) this.#heldResponseBytes -= responseBytes(dropped.reply);
+      if (dropped.reply === null) continue;
+      this.#heldResponseBytes -= responseBytes(dropped.reply);
+      releaseOf(dropped.reply);
     }
     this.#unstarted = kept;
   }
@@ -166,6 +168,11 @@ export class RequestPipeline<Request extends PipelinedRequest> {
       this.#options.closed(head.request, head.reply.reason, head.cause);
     }
   }
+}
+
+/** Nobody will write it. */
+function releaseOf(reply: KafkaReply): void {
+  if (reply.kind === 'response') reply.release?.();
 }
 
 export function responseBytes(reply: KafkaReply): number {

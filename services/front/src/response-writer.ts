@@ -68,10 +68,7 @@ export class ResponseWriter {
     return this.bufferedBytes === 0 ? 0 : nowMs - this.#progressMs;
   }
 
-  /**
-   * `release` is called when the chunks have left; not if the connection ends before, because then
-   * nobody knows whether the kernel is done with them.
-   */
+  /** `release` is called when the chunks have left, or the socket is gone. */
   write(head: Uint8Array, chunks: readonly Uint8Array[], release?: () => void): void {
     if (this.bufferedBytes === 0) this.#progressMs = this.#clock.monotonicMs();
     this.#queue.push(head);
@@ -91,11 +88,11 @@ export class ResponseWriter {
     this.#scheduleFlush();
   }
 
-  /** The socket is gone: lets go of the bytes. */
+  /** The socket has closed, its writes have ended before: lets go of the bytes. */
   discard(): void {
     this.#queue.length = 0;
-    this.#releases.length = 0;
     this.#queuedBytes = 0;
+    for (const { release } of this.#releases.splice(0)) release();
   }
 
   /**

@@ -1,21 +1,34 @@
 import { expect, it } from 'vitest';
+import { limits } from '@kafscale/core';
 import { FrameMemory } from '../src/frame-memory.js';
 
 const KiB = 1024;
 
-it('shares large frames with other threads, and uses their memory again', () => {
-  const memory = new FrameMemory(1024 * KiB);
-  const first = memory.take(100 * KiB);
-  expect(first.bytes.buffer).toBeInstanceOf(SharedArrayBuffer);
-  first.release();
-  const second = memory.take(99 * KiB);
-  expect(second.bytes.buffer).toBe(first.bytes.buffer);
-  expect(second.bytes.length).toBe(99 * KiB);
-});
+function memoryOf(): FrameMemory {
+  return new FrameMemory({
+    idleBytesMax: limits.frameSlabBytes,
+    bytesMax: 2 * limits.frameSlabBytes,
+  });
+}
 
-it('keeps nothing of small frames and of very large ones', () => {
-  const memory = new FrameMemory(1024 * KiB * KiB);
-  for (const bytes of [1, 16 * KiB - 1, 8 * KiB * KiB + 1]) {
+it.each([20 * KiB, 100 * KiB, 3000 * KiB])(
+  'shares a frame of %d bytes with other threads, and uses its memory again',
+  (bytes) => {
+    const memory = memoryOf();
+    const first = memory.take(bytes);
+    expect(first.bytes.length).toBe(bytes);
+    expect(first.bytes.buffer).toBeInstanceOf(SharedArrayBuffer);
+    const { buffer, byteOffset } = first.bytes;
+    first.release();
+    const second = memory.take(bytes - 10);
+    expect(second.bytes.buffer).toBe(buffer);
+    expect(second.bytes.byteOffset).toBe(byteOffset);
+  },
+);
+
+it('keeps nothing of small frames, and of those that are larger than a slab', () => {
+  const memory = memoryOf();
+  for (const bytes of [1, limits.sharedFrameBytesMin - 1, limits.frameSlabBytes + 1]) {
     const frame = memory.take(bytes);
     expect(frame.bytes.length).toBe(bytes);
     expect(frame.bytes.buffer).toBeInstanceOf(ArrayBuffer);

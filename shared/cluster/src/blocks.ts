@@ -25,6 +25,12 @@ export interface BlockService {
    * and leader epochs stamped; null for one that can't be had. From the cache of this node, or from
    * the object store into it; never from a third node. The caller must not change them. Rejects with
    * BLOCKS_BUSY (retriable) when its budget for others is used up.
+   *
+   * `onHeld` gets what the caller is to call once he does not look at the bytes any more: their memory is
+   * used again then. Without it, it is not.
    */
-  readExtents(read: BlockRead): Promise<readonly (Buffer | null)[]>;
+  readExtents(
+    read: BlockRead,
+    onHeld?: (release: () => void) => void,
+  ): Promise<readonly (Buffer | null)[]>;
 }

@@ -11,6 +11,8 @@ export {
 export type { OperatingErrorOptions, Outcome } from './errors.js';
 export { limits } from './limits.js';
 export { pageAlignedMemory } from './page-aligned-memory.js';
+export { SlabMemory, slabPartBytesMin, slabUnitBytes } from './slab-memory.js';
+export type { SlabMemoryOptions } from './slab-memory.js';
 export { MemoryPool, PooledMemory, sizeClassOf } from './pooled-memory.js';
 export type { MemoryPoolOptions } from './pooled-memory.js';
 export { addSafe, numberFromWire } from './safe-integer.js';

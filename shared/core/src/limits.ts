@@ -26,7 +26,10 @@ export const limits = {
   requestBytesInFlightMax: 256 * MiB,
   responseBytesBufferedPerConnectionMax: 64 * MiB,
   frameCompletionMsMax: 30_000,
-  frameMemoryIdleBytesMax: 96 * MiB, // with 32, four producers of 1 MiB batches made it 741 MB of RSS, not 597
+  sharedFrameBytesMin: 16 * KiB, // smaller ones are copied into segments
+  frameSlabBytes: 32 * MiB, // larger frames are parts of it
+  frameMemoryIdleBytesMax: 96 * MiB,
+  smallFrameMemoryIdleBytesMax: 16 * MiB, // of those that are too small for a part of a slab
   socketReadBytes: 256 * KiB,
   responseDrainMsMax: 30_000, // a client that takes nothing of its responses for so long is dead
 

@@ -1,11 +1,10 @@
 import type { Extent, RecentSegmentView } from '@kafscale/cluster';
-import { type Clock, invariant, PooledMemory } from '@kafscale/core';
+import { type Clock, invariant, PooledMemory, type SlabMemory } from '@kafscale/core';
 import type { FetchLog } from '../fetch-log.js';
 import type { FetchMetrics } from '../metrics.js';
 import type { BadExtents } from './bad-extents.js';
 import { OwnerLoads, type OwnerLoadsOptions } from '../owners/owner-loads.js';
 import type { Block, BlockCache } from './block-cache.js';
-import type { BlockMemory } from './block-memory.js';
 import type { Run } from './coalesce.js';
 import { blockSizeOf } from './block-size.js';
 import { forGood, type Holder, nobody } from './lease.js';
@@ -15,12 +14,11 @@ import {
   type LoadFailure,
   type LoadQueue,
   type LoadRequest,
+  type LoadResult,
   type PendingLoad,
 } from './load-queue.js';
 import type { SegmentSource } from './segment-source.js';
 import { type LoadedExtent, verifyExtent } from './verify-extent.js';
-
-export type LoadResult = { readonly kind: 'loaded'; readonly loaded: LoadedExtent } | LoadFailure;
 
 export interface BlockLoaderOptions {
   readonly cache: BlockCache;
@@ -28,7 +26,7 @@ export interface BlockLoaderOptions {
   /** The fetch nodes that share the loading; undefined: there is but this one. */
   readonly owners: OwnerLoadsOptions | undefined;
   readonly queue: LoadQueue<LoadResult>;
-  readonly memory: BlockMemory;
+  readonly memory: Pick<SlabMemory, 'take'>;
   readonly bad: BadExtents;
   /** Reads at the same time, by class. */
   readonly readsMax: Readonly<Record<LoadClass, number>>;

@@ -1,5 +1,4 @@
-import { invariant } from '@kafscale/core';
-import { slabPartBytesMin, slabUnitBytes } from './block-memory.js';
+import { invariant, slabPartBytesMin, slabUnitBytes } from '@kafscale/core';
 
 /**
  * How much memory a read of so many bytes gets: whole units of a slab, or where that is too little

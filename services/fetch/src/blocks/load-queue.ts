@@ -1,5 +1,6 @@
 import type { Extent } from '@kafscale/cluster';
 import { coalesce, type CoalesceLimits, type Run } from './coalesce.js';
+import type { LoadedExtent } from './verify-extent.js';
 
 /**
  * Whom a load is for: readers near the end of the log, readers far behind it, or nobody yet. Each
@@ -32,6 +33,8 @@ export interface LoadFailure {
   readonly kind: LoadFailureKind;
   readonly reason: string;
 }
+
+export type LoadResult = { readonly kind: 'loaded'; readonly loaded: LoadedExtent } | LoadFailure;
 
 /** One extent that is to be read. */
 export interface PendingLoad<Result> {

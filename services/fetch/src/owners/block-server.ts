@@ -26,7 +26,10 @@ export class BlockServer implements BlockService {
     this.#budget = new ByteBudget(options.bytesInFlightMax);
   }
 
-  async readExtents({ wanted, urgency }: BlockRead): Promise<readonly (Buffer | null)[]> {
+  async readExtents(
+    { wanted, urgency }: BlockRead,
+    onHeld?: (release: () => void) => void,
+  ): Promise<readonly (Buffer | null)[]> {
     const bytes = bytesOf(wanted);
     // To wait here would only make the asking node late: the store has the same bytes.
     if (!this.#budget.tryTake(bytes)) {
@@ -34,27 +37,31 @@ export class BlockServer implements BlockService {
       throw new OperatingError('BLOCKS_BUSY', text, { retriable: true });
     }
     const lease = new Lease();
+    let isHeld = false;
     try {
-      return await Promise.all(
+      const extents = await Promise.all(
         wanted.map(async ({ extent, leaderEpoch }) => {
           const request = { extent, leaderEpoch, arrival: 0, loadClass: urgency, isForPeer: true };
           const result = await this.#options.loader.load(request, lease);
           if (result.kind !== 'loaded') return null;
           this.#options.metrics.count('fetch_peer_extents_total');
           this.#options.metrics.count('fetch_peer_bytes_total', extent.length);
-          return lasting(result.loaded);
+          return onHeld === undefined ? lasting(result.loaded) : result.loaded.bytes;
         }),
       );
+      isHeld = onHeld !== undefined;
+      onHeld?.(() => lease.release());
+      return extents;
     } finally {
-      lease.release();
+      if (!isHeld) lease.release();
       this.#budget.give(bytes);
     }
   }
 }
 
 /**
- * Nobody says when an answer has left, so its memory is not used again. A writer's is not ours to keep:
- * of that it is a copy.
+ * Nobody will say when the answer is looked at no more, so its memory is not used again. A writer's is
+ * not ours to keep: of that it is a copy.
  */
 function lasting(loaded: LoadedExtent): Buffer {
   const { bytes, memory, pieces } = loaded;

@@ -1,10 +1,10 @@
 import { ByteBudget, invariant } from '@kafscale/core';
-import type { LoadResult } from '../blocks/block-loader.js';
 import type { Run } from '../blocks/coalesce.js';
 import {
   type LoadClass,
   loadClasses,
   type LoadQueue,
+  type LoadResult,
   type PendingLoad,
 } from '../blocks/load-queue.js';
 import type { OwnerSource } from './owner-source.js';

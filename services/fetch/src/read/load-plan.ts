@@ -1,6 +1,6 @@
-import type { BlockLoader, LoadResult } from '../blocks/block-loader.js';
+import type { BlockLoader } from '../blocks/block-loader.js';
 import type { Holder } from '../blocks/lease.js';
-import type { LoadFailure, LoadRequest } from '../blocks/load-queue.js';
+import type { LoadFailure, LoadRequest, LoadResult } from '../blocks/load-queue.js';
 import type { LoadedExtent } from '../blocks/verify-extent.js';
 import type { PartitionPlan } from './plan-reads.js';
 

@@ -74,6 +74,8 @@ export class Lane implements UploadSource {
   #settledAtMs = -Infinity;
   /** Of the segments that were settled together last. */
   #settledBytes = 0;
+  /** Of the open segment at that moment: what comes back is added to it. */
+  #openBytesAtSettling = 0;
   readonly #gatherGuess = new GatherGuess();
   /** What was answered last is likely to come back at once. */
   #gathers = true;
@@ -234,7 +236,7 @@ export class Lane implements UploadSource {
     const gathers =
       this.#gathers &&
       sinceSettledMs < flushGatherMsMax &&
-      (this.#open?.segment.bytes ?? 0) < this.#settledBytes;
+      this.#returnedBytes < this.#settledBytes;
     if (!gathers) this.#sealImmediate ??= setImmediate(() => this.#sealNow());
     else if (this.#sealImmediate === null)
       this.#gatherTimer ??= setTimeout(() => this.#gatherEnded(), flushGatherMsMax);
@@ -242,8 +244,13 @@ export class Lane implements UploadSource {
 
   #gatherEnded(): void {
     this.#gatherTimer = null;
-    this.#gatherGuess.ended(false);
+    this.#gatherGuess.ended(this.#returnedBytes > this.#settledBytes / 2);
     this.#sealNow();
+  }
+
+  /** Appended since the last answer. */
+  get #returnedBytes(): number {
+    return (this.#open?.segment.bytes ?? 0) - this.#openBytesAtSettling;
   }
 
   /** Before its interval is over, if nothing more can come (see FlushPolicy). */
@@ -292,6 +299,7 @@ export class Lane implements UploadSource {
     const { segment } = open;
     invariant(segment.batchCount > 0, 'an empty segment is never sealed');
     this.#open = null;
+    this.#openBytesAtSettling = 0;
     if (this.#ageTimer !== null) clearTimeout(this.#ageTimer);
     this.#ageTimer = null;
     if (this.#returnTimer !== null) clearTimeout(this.#returnTimer);
@@ -323,6 +331,7 @@ export class Lane implements UploadSource {
     const isSameGroup = nowMs - this.#settledAtMs < flushGatherMsMax / 2;
     this.#settledBytes = (isSameGroup ? this.#settledBytes : 0) + segment.bytes;
     this.#settledAtMs = nowMs;
+    this.#openBytesAtSettling = this.#open?.segment.bytes ?? 0;
     if (!isSameGroup) this.#gathers = this.#gatherGuess.isWorthIt();
     this.#flushPolicy.answered(segment.bytes, nowMs);
     metrics.segmentSettled(this.name, nowMs - segment.openedAtMs);

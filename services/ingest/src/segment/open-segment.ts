@@ -68,6 +68,8 @@ export class OpenSegment {
   /** Whole shared memories that batches lie in: chunks, and memory of requests. */
   readonly chunks: Buffer[] = [];
   bytes = 0;
+  /** Chunks as a whole; of memory that is held, the batches. */
+  memoryBytes = 0;
   batchCount = 0;
   readonly #pool: ChunkPool;
   /** Index in `chunks` of the one that batches are copied into. */
@@ -133,6 +135,7 @@ export class OpenSegment {
       memory.retain();
       this.#held.push(memory);
     }
+    this.memoryBytes += records.length;
     if (this.chunks.at(-1)?.buffer !== shared) this.chunks.push(Buffer.from(shared));
     return { chunk: this.chunks.length - 1, position: records.byteOffset };
   }
@@ -162,6 +165,7 @@ export class OpenSegment {
     invariant(chunk.byteLength >= bytes, 'a chunk holds the batch it was taken for');
     this.#copyChunk = this.chunks.push(chunk) - 1;
     this.#ownChunks.push(chunk);
+    this.memoryBytes += chunk.byteLength;
     this.#copyChunkUsed = 0;
     return chunk;
   }

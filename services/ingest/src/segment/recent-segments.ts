@@ -56,7 +56,7 @@ export class RecentSegments {
   /** Takes over the segment's memory and gives it back to its pool when it is evicted. */
   keep(segment: SealedSegment): void {
     this.#uncommitted.delete(segment.source.segmentId);
-    const memoryBytes = segment.source.chunks.reduce((sum, chunk) => sum + chunk.byteLength, 0);
+    const { memoryBytes } = segment.source;
     if (memoryBytes > this.#bytesMax) return this.#giveBack(segment);
     this.#segments.set(segment.source.segmentId, { segment, memoryBytes });
     this.#bytes += memoryBytes;

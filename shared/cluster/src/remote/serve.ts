@@ -49,9 +49,13 @@ export function serveIngest(service: IngestService): RpcService {
 export function serveFetch(service: FetchService, blocks?: BlockService): RpcService {
   const calls = new Map<number, RpcCallHandler>([[kafkaMethods.handle, handleOf(service)]]);
   if (blocks !== undefined) {
-    calls.set(fetchMethods.readExtents, async (payload) =>
-      encodeBlockAnswer(await blocks.readExtents(decodeBlockRead(payload))),
-    );
+    calls.set(fetchMethods.readExtents, async (payload) => {
+      let release = (): void => undefined;
+      const extents = await blocks.readExtents(decodeBlockRead(payload), (held) => {
+        release = held;
+      });
+      return { chunks: encodeBlockAnswer(extents), release };
+    });
   }
   return { calls, streams: new Map() };
 }

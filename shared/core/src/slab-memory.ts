@@ -1,7 +1,8 @@
-import { invariant, type MemoryPool, PooledMemory } from '@kafscale/core';
+import { invariant } from './errors.js';
+import { type MemoryPool, PooledMemory } from './pooled-memory.js';
 
-export interface BlockMemoryOptions {
-  /** A multiple of {@link slabUnitBytes}; the largest block that gets a part of one. */
+export interface SlabMemoryOptions {
+  /** A multiple of {@link slabUnitBytes}; the most that gets a part of one. */
   readonly slabBytes: number;
   /** Of all slabs together: what cannot have a part of one gets memory of its own. */
   readonly slabBytesMax: number;
@@ -17,23 +18,31 @@ export const slabUnitBytes = 16 * 1024;
 export const slabPartBytesMin = 64 * 1024;
 
 /**
- * The memory of blocks: parts of a few large slabs, each part filled anew as soon as nobody looks at it
- * any more. Reads are of any length, and memory that is kept by its length was of the wrong one for 3
- * reads in 10: fresh memory for those cost a page fault per 4 KiB, and V8 collected the whole heap for
- * every 30 MB of it (12 times per GB served, 0.3 CPU s of it). Slabs are shared memory, which V8 does
- * not count.
+ * Parts of a few large slabs, each part filled anew as soon as nobody looks at it any more. Reads and
+ * requests are of any length, and memory that is kept by its length was of the wrong one for 3 reads in
+ * 10: fresh memory for those cost a page fault per 4 KiB, and V8 collected the whole heap for every 30 MB
+ * of it (12 times per GB served, 0.3 CPU s of it). Slabs are shared memory, which V8 does not count: it
+ * would also be slow to collect small ones that were let go (a GB of RSS under four producers).
  */
-export class BlockMemory {
-  readonly #options: BlockMemoryOptions;
+export class SlabMemory {
+  readonly #options: SlabMemoryOptions;
   /** Those at the front are filled first, so that the ones at the end become empty. */
   readonly #slabs: Slab[] = [];
+  /**
+   * Whoever never lets go of a part (a link that broke while it was being sent) costs that part: views
+   * of it may be about still, so it is not filled anew. A slab that has no other parts is let go.
+   */
+  readonly #lostParts = new FinalizationRegistry<TakenPart>(({ slab, units }) => {
+    slab.lostUnits += units;
+    if (slab.isLost) this.#slabs.splice(this.#slabs.indexOf(slab), 1);
+  });
 
-  constructor(options: BlockMemoryOptions) {
+  constructor(options: SlabMemoryOptions) {
     invariant(options.slabBytes % slabUnitBytes === 0, 'a slab has whole units');
     this.#options = options;
   }
 
-  /** Kept for later blocks. */
+  /** Kept for later. */
   get idleBytes(): number {
     const free = this.#slabs.reduce((sum, slab) => sum + slab.freeBytes, 0);
     return free + this.#options.small.idleBytes;
@@ -69,10 +78,14 @@ export class BlockMemory {
     const first = slab.take(units);
     if (first === -1) return null;
     const start = first * slabUnitBytes;
-    return new PooledMemory(slab.bytes.subarray(start, start + bytes), () => {
+    const memory = new PooledMemory(slab.bytes.subarray(start, start + bytes), () => {
+      this.#lostParts.unregister(memory);
       slab.give(first, units);
       if (slab.isEmpty) this.#dropEmpty();
+      else if (slab.isLost) this.#slabs.splice(this.#slabs.indexOf(slab), 1);
     });
+    this.#lostParts.register(memory, { slab, units }, memory);
+    return memory;
   }
 
   /** From the end, down to what may be idle. */
@@ -87,6 +100,11 @@ export class BlockMemory {
   }
 }
 
+interface TakenPart {
+  readonly slab: Slab;
+  readonly units: number;
+}
+
 /** Which units are taken. First fit: a search looks at a few thousand bytes once per read, in µs. */
 class Slab {
   readonly bytes: Buffer;
@@ -94,6 +112,8 @@ class Slab {
   #freeUnits: number;
   /** No room for so many in a row, or more, since something was last given back. */
   #missingUnits = Infinity;
+  /** Taken, and nobody will give them back. */
+  lostUnits = 0;
 
   constructor(bytes: number) {
     this.bytes = Buffer.from(new SharedArrayBuffer(bytes));
@@ -103,6 +123,11 @@ class Slab {
 
   get freeBytes(): number {
     return this.#freeUnits * slabUnitBytes;
+  }
+
+  /** All that is taken of it is lost. */
+  get isLost(): boolean {
+    return this.lostUnits > 0 && this.lostUnits === this.#isTaken.length - this.#freeUnits;
   }
 
   get isEmpty(): boolean {

@@ -1,12 +1,19 @@
-import { MemoryPool, type PooledMemory } from '@kafscale/core';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import {
+  MemoryPool,
+  type PooledMemory,
+  SlabMemory,
+  slabPartBytesMin,
+  slabUnitBytes,
+} from '@kafscale/core';
 import * as fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { BlockMemory, slabPartBytesMin, slabUnitBytes } from '../src/blocks/block-memory.js';
 
 const slabBytes = 1024 * 1024;
 
-function memoryOf(slabCountMax: number, idleBytesMax = slabCountMax * slabBytes): BlockMemory {
-  return new BlockMemory({
+function memoryOf(slabCountMax: number, idleBytesMax = slabCountMax * slabBytes): SlabMemory {
+  return new SlabMemory({
     slabBytes,
     slabBytesMax: slabCountMax * slabBytes,
     idleBytesMax,
@@ -26,6 +33,33 @@ function overlap(one: PooledMemory, other: PooledMemory): boolean {
   const [left, right] = [rangeOf(one), rangeOf(other)];
   return left.buffer === right.buffer && left.start < right.end && right.start < left.end;
 }
+
+it('lets go of a slab of which all parts are lost, and of no other', async () => {
+  setFlagsFromString('--expose-gc');
+  const collectGarbage = runInNewContext('gc') as () => void;
+  const memory = memoryOf(2);
+  const half = slabBytes / 2;
+  // Views outlive what they were taken from.
+  const view = ((): Buffer => {
+    memory.take(half);
+    return memory.take(half).bytes;
+  })();
+  view.fill(7);
+  const kept = memory.take(half);
+  ((): void => void memory.take(half))();
+  expect(memory.slabBytes).toBe(2 * slabBytes);
+  for (let round = 0; memory.slabBytes > slabBytes && round < 100; round += 1) {
+    collectGarbage();
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+  expect(memory.slabBytes).toBe(slabBytes);
+  const next = memory.take(half);
+  expect(next.bytes.buffer).not.toBe(view.buffer);
+  next.bytes.fill(9);
+  expect(view.every((byte) => byte === 7)).toBe(true);
+  kept.release();
+  next.release();
+});
 
 it('never gives a byte to two, whatever is taken, held and let go', () => {
   const step = fc.record({
