@@ -1,3 +1,4 @@
+import { limits } from '@kafscale/core';
 import { afterEach, describe, expect, it } from 'vitest';
 
 import {
