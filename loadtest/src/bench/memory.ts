@@ -37,7 +37,7 @@ const blockCacheBytes = 32 * MiB;
 const bounds: readonly (readonly [name: string, bytes: number])[] = [
   ['KAFSCALE_REQUEST_BYTES_IN_FLIGHT_MAX', requestBytesInFlightMax],
   ['requests being assembled (half of it)', requestBytesInFlightMax / 2],
-  ['request memory kept for later', limits.frameMemoryIdleBytesMax],
+  ['pieces of request memory', limits.frameSlabBytes],
   ['segments not committed yet', limits.ingestBytesInFlightMax],
   ['segment memory kept for later', limits.idleChunkBytesMax],
   ['segments just written', limits.recentSegmentsBytesMax],

@@ -105,7 +105,11 @@ class FrontServer implements Front {
         assembly: new ByteBudget(Math.ceil(limits.requestBytesInFlightMax / 2)),
         frames: new FrameMemory({
           idleBytesMax: limits.frameMemoryIdleBytesMax,
-          bytesMax: limits.requestBytesInFlightMax,
+          // Ingest in this process holds frames for longer; what is left of slabs is in pieces.
+          bytesMax:
+            limits.requestBytesInFlightMax +
+            coreLimits.recentSegmentsBytesMax +
+            coreLimits.frameSlabBytes,
         }),
       },
       onClosed: (connection) => this.#onClosed(connection),
