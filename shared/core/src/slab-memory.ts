@@ -21,7 +21,7 @@ export const slabPartBytesMin = 64 * 1024;
  * Parts of a few large slabs, each part filled anew as soon as nobody looks at it any more. Reads and
  * requests are of any length, and memory that is kept by its length was of the wrong one for 3 reads in
  * 10: fresh memory for those cost a page fault per 4 KiB, and V8 collected the whole heap for every 30 MB
- * of it (12 times per GB served, 0.3 CPU s of it). Slabs are shared memory, which V8 does not count: it
+ * of it (10 to 12 times per GB served). Slabs are shared memory, which V8 does not count: it
  * would also be slow to collect small ones that were let go (a GB of RSS under four producers).
  */
 export class SlabMemory {
