@@ -74,12 +74,18 @@ async function untilMerged(w: World): Promise<void> {
 }
 
 /** So old that no commit can be repeated: then the answers, and their objects, may go. */
-async function age({ cluster }: World): Promise<void> {
-  // Waits for no lock: what others write meanwhile must not find itself in a deadlock.
-  await cluster.query(`
-    WITH free AS (SELECT segment_id FROM segments ORDER BY 1 FOR UPDATE SKIP LOCKED)
-    UPDATE segments s SET birth_ms = birth_ms - 3600000 FROM free
-    WHERE s.segment_id = free.segment_id`);
+async function age(w: World): Promise<void> {
+  const bornMs = Date.now() - 1_800_000;
+  // Waits for no lock, or what others write meanwhile could find itself in a deadlock: what a
+  // background pass has locked is aged in another round.
+  await eventually(async () => {
+    await w.cluster.query(`
+      WITH free AS (
+        SELECT segment_id FROM segments WHERE birth_ms > ${bornMs} ORDER BY 1 FOR UPDATE SKIP LOCKED)
+      UPDATE segments s SET birth_ms = birth_ms - 3600000 FROM free
+      WHERE s.segment_id = free.segment_id`);
+    return (await count(w, `segments WHERE birth_ms > ${bornMs}`)) === 0;
+  });
 }
 
 async function objectsAreRows({ bucket, cluster }: World): Promise<boolean> {
