@@ -273,7 +273,7 @@ describe('a COMMIT whose outcome nobody knows', () => {
     const reader = await cluster.addReader();
     const nodes = [await cluster.addIngest(), await cluster.addIngest()];
     const producers = await Promise.all(nodes.map(() => cluster.newProducerId()));
-    let kills = 0;
+    const killed = { backends: 0 };
     const stop = new AbortController();
     const killer = (async () => {
       while (!stop.signal.aborted) {
@@ -282,7 +282,7 @@ describe('a COMMIT whose outcome nobody knows', () => {
            WHERE datname = current_database() AND application_name = 'kafscale'
              AND (xact_start IS NOT NULL OR random() < 0.2)`,
         );
-        kills += rows.length;
+        killed.backends += rows.length;
         await new Promise((resolve) => setTimeout(resolve, 10 + 40 * Math.random()));
       }
     })();
@@ -291,7 +291,7 @@ describe('a COMMIT whose outcome nobody knows', () => {
       nodes.map(async (node, index) => {
         const client = node.connect();
         let sequence = 0;
-        while (sequence < 25 || kills < 6) {
+        while (sequence < 25 || killed.backends < 6) {
           const records = batchOf({ producerId: producers[index]!, sequence });
           const outcome = await client.append(topic, records);
           if (outcome !== -56) {
