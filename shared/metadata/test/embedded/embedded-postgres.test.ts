@@ -43,6 +43,20 @@ async function countKept(server: EmbeddedPostgres): Promise<number | undefined> 
   }
 }
 
+/** Which server process holds the claim on the data dir; null while none does, or none answers. */
+async function claimHolder(server: EmbeddedPostgres): Promise<number | null> {
+  const sql = postgres(server.url, { max: 1, onnotice: () => undefined });
+  try {
+    const [row] = await sql<{ pid: number }[]>`
+      select pid from pg_locks where locktype = 'advisory' and granted`;
+    return row?.pid ?? null;
+  } catch {
+    return null;
+  } finally {
+    await sql.end({ timeout: 1 });
+  }
+}
+
 /** A process that ended but that nobody has waited for (in a container without an init) is dead. */
 async function isAlive(pid: number): Promise<boolean> {
   const { code, output } = await runProgram(['ps', '-o', 'stat=', '-p', String(pid)], {
@@ -169,11 +183,16 @@ describe('a folder in use', () => {
 
   test('stays owned when the server restarts after a crash of one of its processes', async () => {
     const server = await start(() => expect.unreachable('the claim was restored'));
+    const firstHolder = await claimHolder(server);
     const sql = postgres(server.url, { max: 1, onnotice: () => undefined });
     const backends = await sql<{ pid: number }[]>`select pg_backend_pid() as pid`;
     for (const backend of backends) process.kill(backend.pid, 'SIGKILL');
     await expect(sql`select pg_sleep(5)`).rejects.toThrow();
     await sql.end({ timeout: 1 });
+    // Whoever comes first gets it, so nobody else comes before the claim stands again.
+    const isRestored = async (): Promise<boolean> =>
+      ![null, firstHolder].includes(await claimHolder(server));
+    await expect.poll(isRestored, { timeout: 30_000 }).toBe(true);
     const refused = await OwnerProcess.start(dataDir);
     expect(refused.report.code).toBe('DATA_DIR_IN_USE');
   });
