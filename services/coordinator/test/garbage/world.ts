@@ -167,7 +167,7 @@ export class GarbageWorld extends RetentionWorld {
     test: TestStore,
     times: { graceMs?: number } = {},
   ): Promise<GarbageWorld> {
-    return new GarbageWorld(await OwnerProcess.start(url), test, times);
+    return new GarbageWorld(await OwnerProcess.startForGood(url), test, times);
   }
 
   override async restart(): Promise<GarbageWorld> {
@@ -267,8 +267,6 @@ export class GarbageWorld extends RetentionWorld {
     );
     // Its schedule is by the clock of the process.
     this.process.clock.shiftMs += ms;
-    const { owner } = this.process;
-    owner.renewed({ ...owner.lease!, deadlineMs: Infinity });
   }
 
   /** Only where objects are files. */

@@ -54,7 +54,7 @@ export class RetentionWorld {
   }
 
   static async start(url: string, instanceId?: string): Promise<RetentionWorld> {
-    return new RetentionWorld(await OwnerProcess.start(url, instanceId));
+    return new RetentionWorld(await OwnerProcess.startForGood(url, instanceId));
   }
 
   /** There is no cold index here. */
@@ -68,7 +68,7 @@ export class RetentionWorld {
   }
 
   protected async restartProcess(): Promise<OwnerProcess> {
-    const next = await OwnerProcess.start(this.url, this.process.instanceId);
+    const next = await OwnerProcess.startForGood(this.url, this.process.instanceId);
     // Only now: what it gives back is not its own any more, as if it had been killed.
     await this.process.close();
     return next;

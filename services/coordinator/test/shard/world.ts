@@ -97,7 +97,7 @@ export class OwnerProcess {
       },
     });
     this.keeper = new LeaseKeeper({
-      store,
+      store: this.#holdingRenewals(store),
       owner: this.owner,
       shardId: 0,
       instanceId,
@@ -119,6 +119,20 @@ export class OwnerProcess {
     return started;
   }
 
+  /**
+   * With a lease that nothing renews and that ends with the process, whatever the clock says: the
+   * database hears of nothing but what the test does, however long that takes.
+   */
+  static async startForGood(url: string, instanceId?: string): Promise<OwnerProcess> {
+    const started = await OwnerProcess.start(url, instanceId);
+    started.#renewals = [];
+    started.owner.renewed({ ...started.owner.lease!, deadlineMs: Infinity });
+    return started;
+  }
+
+  /** Those that wait for the end; null: they are made. */
+  #renewals: (() => void)[] | null = null;
+
   #heedsDoubt = true;
 
   /** Doubt is counted and nothing is done about it, so that a test can look at it. */
@@ -130,6 +144,7 @@ export class OwnerProcess {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
+    for (const end of this.#renewals?.splice(0) ?? []) end();
     await this.keeper.close();
     await this.store.close();
   }
@@ -166,6 +181,23 @@ export class OwnerProcess {
   /** Commits one record; the answer. */
   async append(partitionId: number): Promise<readonly SegmentAnswer[]> {
     return this.owner.commit([await this.segment(partitionId, plainBatch())]);
+  }
+
+  #holdingRenewals(store: MetadataStore): MetadataStore {
+    return new Proxy(store, {
+      get: (target, name) => {
+        const renewals = this.#renewals;
+        if (name === 'renewShard' && renewals !== null) {
+          const renew: MetadataStore['renewShard'] = (lease) =>
+            new Promise((resolve) => {
+              renewals.push(() => resolve({ ...lease, deadlineMs: Infinity }));
+            });
+          return renew;
+        }
+        const value: unknown = Reflect.get(target, name, target);
+        return typeof value === 'function' ? (value as () => unknown).bind(target) : value;
+      },
+    });
   }
 
   #losing(store: MetadataStore): MetadataStore {
