@@ -90,21 +90,13 @@ describe('a new owner of the shard', () => {
     after.manager.ownershipChanged();
     await after.manager.shard().resume();
     after.time.pass(10_000 + 60_000);
-    await vi.waitFor(async () => {
-      const listed = await after.call('listGroups', 5, { statesFilter: ['Empty'] });
-      expect(listed.groups).toHaveLength(1);
-    });
+    const empty = async () =>
+      (await after.call('listGroups', 5, { statesFilter: ['Empty'] })).groups;
+    await expect.poll(empty).toHaveLength(1);
     const last = await servers.takeOver(after);
-    await vi.waitFor(async () => {
-      expect(
-        (
-          await last.store.database.read(
-            (sql) => sql`
-        SELECT member_count FROM consumer_groups`,
-          )
-        )[0],
-      ).toEqual({ member_count: 0 });
-    });
+    const stored = () =>
+      last.store.database.read((sql) => sql`SELECT member_count FROM consumer_groups`);
+    await expect.poll(async () => (await stored())[0]).toEqual({ member_count: 0 });
   });
 
   it('does not know members of a generation that never became stable', async () => {
