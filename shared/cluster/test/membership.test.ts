@@ -149,18 +149,20 @@ describe('trouble', () => {
     const coordinator = new ScriptedCoordinator();
     coordinator.onRegister = () => Promise.resolve(grantOf(1, [nodeOf(1, 'a', 'ingest')]));
     let beats = 0;
+    const answered = deferred<ClusterView>();
     coordinator.onHeartbeat = () => {
       beats += 1;
       return beats < 5
         ? Promise.reject(new OperatingError('LINK_DOWN', 'down', { retriable: true }))
-        : Promise.resolve(viewOf());
+        : answered.promise;
     };
     const { membership, clock, log } = membershipOf(coordinator);
     await membership.start();
     clock.nowMs += 9_000;
-    await until(() => beats === 4);
+    await until(() => beats === 5);
     expect(membership.nodeId).toBe(1);
     expect(membership.view.nodes).toHaveLength(1);
+    answered.resolve(viewOf());
     await until(() => beats >= 6);
     expect(membership.viewAgeMs()).toBe(0);
     expect(log.map(({ message }) => message)).toEqual([

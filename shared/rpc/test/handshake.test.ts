@@ -81,8 +81,13 @@ describe.each(adapters)('handshakes on $name', ({ start }) => {
     const { url, serverLog } = await serve(start, service);
     const { link: client, log } = link(url, {
       secret: 'wrong',
-      bounds: { reconnectWaitMsMax: 200, reconnectBackoffMsMin: 2_000 },
+      bounds: {
+        reconnectWaitMsMax: 50,
+        reconnectBackoffMsMin: 600_000,
+        reconnectBackoffMsMax: 600_000,
+      },
     });
+    await until(() => log.length > 0);
     const failure = await failureOf(client.call(1, []));
     expect(failure).toMatchObject({ code: 'LINK_DOWN', outcome: 'failed' });
     expect(failure.message).toContain('cluster secret');

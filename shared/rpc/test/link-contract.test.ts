@@ -216,6 +216,7 @@ describe.each(adapters)('a link to $name', ({ start }) => {
       streams: noStreams,
     });
     const { link: client } = link(url);
+    await until(() => client.isUp); // or it would not leave in time
     const failure = await failureOf(client.call(1, [], { deadlineMs: 50 }));
     expect(failure).toMatchObject({ code: 'DEADLINE_EXCEEDED', outcome: 'unknown' });
     await until(() => aborted);
@@ -243,6 +244,7 @@ describe.each(adapters)('a link to $name', ({ start }) => {
     const calls = Array.from({ length: 20 }, (_, index) =>
       client.call(1, [number(index), Buffer.alloc(3_000)]),
     );
+    await until(() => arrived.length === 3);
     const small = await failureOf(client.call(1, [number(20)], { deadlineMs: 100 }));
     // It would fit, but nothing overtakes the head of the queue; it never left this process.
     expect(small).toMatchObject({ code: 'DEADLINE_EXCEEDED', outcome: 'failed' });

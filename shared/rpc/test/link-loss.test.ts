@@ -8,6 +8,8 @@ import { adapters, cleanup, failureOf, gate, link, secret, serve, until, some } 
 
 const noStreams = new Map();
 const payload = Buffer.from('payload');
+/** Three of them are more than a live process on a busy machine needs for an answer. */
+const heartbeatMs = 700;
 
 async function spawnServer(port = 0): Promise<{ child: ChildProcess; port: number; url: string }> {
   const script = fileURLToPath(new URL('fixtures/server-process.mjs', import.meta.url));
@@ -27,7 +29,8 @@ async function spawnServer(port = 0): Promise<{ child: ChildProcess; port: numbe
 describe('a link to a process that dies', () => {
   test('killed mid-call: outcome unknown; the link heals when it comes back', async () => {
     const { child, port, url } = await spawnServer();
-    const { link: client, log } = link(url);
+    // The call below waits for as long as another process takes to start.
+    const { link: client, log } = link(url, { bounds: { reconnectWaitMsMax: 120_000 } });
     expect((await client.call(1, [payload])).toString()).toBe('payload');
     const inFlight = failureOf(client.call(2, [payload]));
     await client.call(1, [payload]); // behind it: the hanging call has arrived
@@ -48,11 +51,11 @@ describe('a link to a process that dies', () => {
   test('stopped: missed heartbeats fail what is in flight as unknown', async () => {
     const { child, url } = await spawnServer();
     const { link: client, log } = link(url, {
-      bounds: { heartbeatMs: 50, heartbeatMissesMax: 3, reconnectWaitMsMax: 100 },
+      bounds: { heartbeatMs, heartbeatMissesMax: 3, reconnectWaitMsMax: 100 },
     });
     expect((await client.call(1, [payload])).toString()).toBe('payload');
     const hanging = failureOf(client.call(2, [payload]));
-    await new Promise((resolve) => setTimeout(resolve, 500));
+    await new Promise((resolve) => setTimeout(resolve, 5 * heartbeatMs));
     expect(client.isUp).toBe(true); // idle but alive: heartbeats are answered
     child.kill('SIGSTOP');
     expect(await hanging).toMatchObject({ code: 'LINK_LOST', outcome: 'unknown' });
@@ -69,7 +72,7 @@ describe('a link to a process that dies', () => {
 
   test('a stopped peer is noticed also while bytes are queued for it', async () => {
     const { child, url } = await spawnServer();
-    const { link: client } = link(url, { bounds: { heartbeatMs: 50, heartbeatMissesMax: 3 } });
+    const { link: client } = link(url, { bounds: { heartbeatMs, heartbeatMissesMax: 3 } });
     await client.call(1, [payload]);
     child.kill('SIGSTOP');
     const big = failureOf(client.call(1, [Buffer.alloc(40 * 1024 * 1024)]));
@@ -81,6 +84,7 @@ describe('a link to a process that dies', () => {
     child.kill('SIGKILL');
     await once(child, 'exit');
     const { link: client, log } = link(url, { bounds: { reconnectWaitMsMax: 300 } });
+    await until(() => log.length > 0);
     const failures = await Promise.all(
       Array.from({ length: 10 }, () => failureOf(client.call(1, [payload]))),
     );
@@ -132,6 +136,7 @@ describe.each(adapters)('closing a server on $name', ({ start }) => {
     };
     const { server, url } = await serve(start, service);
     const { link: client } = link(url, { bounds: { reconnectWaitMsMax: 100 } });
+    await until(() => client.isUp);
     const early = [1, 2, 3].map(() => client.call(1, [payload]));
     await until(() => begun === 3);
     const closed = server.close(10_000);

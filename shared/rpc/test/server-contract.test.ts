@@ -3,7 +3,7 @@ import { connect } from 'node:net';
 import { limits, OperatingError } from '@kafscale/core';
 import { describe, expect, test } from 'vitest';
 import type { HttpRoute } from '../src/index.js';
-import { adapters, cleanup, failureOf } from './support.js';
+import { adapters, cleanup, failureOf, until } from './support.js';
 import type { Start } from './support.js';
 
 interface Answer {
@@ -118,11 +118,13 @@ describe.each(adapters)('HTTP on $name', ({ name, start }) => {
     const finished = new Promise<void>((resolve) => {
       finish = resolve;
     });
+    let isAsked = false;
     const port = await serveRoutes(start, [
       {
         method: 'GET',
         path: '/slow',
         handler: async () => {
+          isAsked = true;
           await finished;
           return { status: 200, body: 'late' };
         },
@@ -131,7 +133,7 @@ describe.each(adapters)('HTTP on $name', ({ name, start }) => {
     ]);
     const socket = connect(port, '127.0.0.1');
     socket.write('GET /slow HTTP/1.1\r\nhost: x\r\n\r\n');
-    await new Promise((resolve) => setTimeout(resolve, 20));
+    await until(() => isAsked);
     socket.destroy();
     await new Promise((resolve) => setTimeout(resolve, 20));
     finish();
