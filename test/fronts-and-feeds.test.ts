@@ -1,4 +1,4 @@
-import { startTestPostgres } from '@kafscale/testing';
+import { startTestPostgres, takePort } from '@kafscale/testing';
 import type { TestPostgres } from '@kafscale/testing';
 import { apis, errorCodes } from '@kafscale/codec';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -11,7 +11,7 @@ import { IdempotentProducer } from './support/idempotent-producer.js';
 import { createTopic } from './support/kafka-calls.js';
 import { ConnectionLost, KafkaConnection } from './support/kafka-connection.js';
 import { checkLog } from './support/log-check.js';
-import { takePort } from './support/ports.js';
+import { produceThrough } from './support/produce-through.js';
 import { Random } from './support/random.js';
 
 /** P2 through real fronts: producers on one, readers on another, whose fetch node has a bad feed. */
@@ -97,7 +97,7 @@ function judged(errorCode: number, end: number): number | null {
 describe(`fronts, one of them with a bad feed (KAFSCALE_TEST_SEED=${random.seed})`, () => {
   it(
     'show every acknowledged record to whoever asks afterwards (P2)',
-    { timeout: 120_000 },
+    { timeout: 360_000 },
     async () => {
       const folder = new StoreFolder();
       cleanup(() => folder.remove());
@@ -120,13 +120,21 @@ describe(`fronts, one of them with a bad feed (KAFSCALE_TEST_SEED=${random.seed}
       await ingest.process.waitUntilReady();
       await createTopic(await connectTo(near.kafkaPort), topic, 1);
 
+      const answers = { near: 0, far: 0 };
+      const mayFail = { near: false, far: true };
+      const rounds = 25;
+      const isEnough = (): boolean => link.cuts > 2 && answers.far > rounds;
       const stop = new AbortController();
       const pause = (ms: number): Promise<void> => new Promise((go) => setTimeout(go, ms));
       const trouble = (async () => {
-        for (let round = 1; !stop.signal.aborted; round += 1) {
+        for (let round = 1, seen = 0; !stop.signal.aborted; round += 1) {
           link.hold();
           await pause(random.integer(5, 60));
-          if (round % 3 === 0) link.cut();
+          // Once somebody got an answer by it: on a slow machine it would never be up otherwise.
+          if (round % 3 === 0 && answers.far > seen) {
+            link.cut();
+            seen = answers.far;
+          }
           link.deliver();
           await pause(random.integer(5, 60));
         }
@@ -135,15 +143,17 @@ describe(`fronts, one of them with a bad feed (KAFSCALE_TEST_SEED=${random.seed}
       const producers = [0, 1].map(
         (index) => new IdempotentProducer({ name: `p${index}`, topic, partitions: 1, random }),
       );
-      const answers = { near: 0, far: 0 };
-      const rounds = 25;
       try {
         await Promise.all(
           producers.map(async (producer, index) => {
-            const writer = await connectTo([near, far][index]!.kafkaPort);
-            await producer.register(writer);
-            for (let round = 0; round < rounds; round += 1) {
-              await producer.stream(writer, () => producer.batches.length > round * 2);
+            const { kafkaPort: writerPort } = [near, far][index]!;
+            await producer.register(await connectTo(writerPort));
+            for (let round = 0; round < rounds || !isEnough(); round += 1) {
+              await produceThrough(
+                producer,
+                [writerPort],
+                () => producer.batches.length > round * 2,
+              );
               const acked = producer.batches.at(-1)!;
               expect(acked.outcome).toBe('acked');
               const end = acked.baseOffset! + acked.values.length;
@@ -151,7 +161,9 @@ describe(`fronts, one of them with a bad feed (KAFSCALE_TEST_SEED=${random.seed}
                 (['near', 'far'] as const).flatMap((where) =>
                   (['ListOffsets', 'Fetch'] as const).map(async (how) => {
                     const { kafkaPort } = where === 'near' ? near : far;
-                    const seen = await endOnNewConnection(kafkaPort, how, acked.baseOffset!);
+                    let seen: number | null;
+                    do seen = await endOnNewConnection(kafkaPort, how, acked.baseOffset!);
+                    while (seen === null && !mayFail[where]); // as clients do
                     if (seen === null) return;
                     answers[where] += 1;
                     expect(seen, `${how} on the ${where} front`).toBeGreaterThanOrEqual(end);
@@ -165,8 +177,7 @@ describe(`fronts, one of them with a bad feed (KAFSCALE_TEST_SEED=${random.seed}
         stop.abort();
         await trouble;
       }
-      expect(link.cuts).toBeGreaterThan(0);
-      expect(answers.near).toBe(2 * 2 * rounds);
+      expect(answers.near).toBeGreaterThanOrEqual(2 * 2 * rounds);
       expect(answers.far).toBeGreaterThan(rounds);
       // The far front did ask the node with the bad feed.
       expect(await metricOf(far.fetch, 'fetch_requests_total')).toBeGreaterThan(rounds);

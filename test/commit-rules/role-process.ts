@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { connectIngest, serveCoordinator, servicePaths } from '@kafscale/cluster';
 import type { CoordinatorService } from '@kafscale/cluster';
 import { rpcEndpoint, startServer } from '@kafscale/rpc';
-import { takePort } from '../support/ports.js';
+import { takePort } from '@kafscale/testing';
 import { ServerProcess } from '../support/server-process.js';
 import { cleanup } from './cleanup.js';
 import { KafkaConnection } from './kafka-calls.js';

@@ -1,7 +1,6 @@
-import { startTestPostgres } from '@kafscale/testing';
+import { startTestPostgres, takePort } from '@kafscale/testing';
 import type { TestPostgres } from '@kafscale/testing';
 import { DataDir } from './data-dir.js';
-import { takePort } from './ports.js';
 import { ServerProcess } from './server-process.js';
 import type { TestStore } from './stores.js';
 

@@ -1,5 +1,5 @@
 import { DataDir } from './data-dir.js';
-import { takePort } from './ports.js';
+import { takePort } from '@kafscale/testing';
 import { ServerProcess } from './server-process.js';
 
 /** A standalone with ports and a data dir of its own, to be started as often as needed. */

@@ -1,8 +1,7 @@
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
-import { createServer } from 'node:net';
-import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { takePort } from '@kafscale/testing';
 import { CheckFailedError } from './ledger.js';
 import type { ServerControl } from './server.js';
 import { endWithUs } from './started-children.js';
@@ -18,8 +17,8 @@ export interface ServerProgram {
   readonly cleanExits: readonly number[];
 }
 
-const startMsMax = 60_000;
-const stopMsMax = 40_000;
+const startMsMax = 120_000;
+const stopMsMax = 90_000; // beyond its own bound
 const lookEveryMs = 50;
 
 /** A server program that can be stopped, killed and started again. */
@@ -105,16 +104,9 @@ export class ServerProcess implements ServerControl {
   }
 }
 
-/** Ports of the loopback interface that were free a moment ago. */
+/** Ports of the loopback interface that stay free for whoever asked, over restarts too. */
 export async function freePorts(count: number): Promise<number[]> {
-  const servers = await Promise.all(
-    Array.from({ length: count }, async () => {
-      const server = createServer();
-      await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-      return server;
-    }),
-  );
-  const ports = servers.map((server) => (server.address() as AddressInfo).port);
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
+  const ports: number[] = [];
+  while (ports.length < count) ports.push(await takePort());
   return ports;
 }

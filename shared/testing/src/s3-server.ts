@@ -2,10 +2,11 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
-import { connect, createServer } from 'node:net';
+import { connect } from 'node:net';
 import { homedir, tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { OperatingError, sleep } from '@kafscale/core';
+import { takePort } from './ports.js';
 
 /** A real S3 server (versitygw on local files) for one test suite. */
 export interface S3Server {
@@ -21,8 +22,8 @@ export interface S3Server {
   stop(): Promise<void>;
 }
 
-const startMsMax = 15_000;
-const stopMsMax = 5_000;
+const startMsMax = 60_000;
+const stopMsMax = 10_000;
 
 /** The S3 server's binary, or undefined: then a suite that needs it says so and is skipped. */
 export function findS3Server(): string | undefined {
@@ -58,7 +59,7 @@ export async function startS3Server(options: S3ServerOptions = {}): Promise<S3Se
   const bucket = 'kafscale-test';
   const bucketDirectory = join(directory, bucket);
   await mkdir(bucketDirectory);
-  const port = await freePort();
+  const port = await takePort();
   const accessKeyId = 'test';
   const secretAccessKey = randomBytes(16).toString('hex');
   const login = ['--access', accessKeyId, '--secret', secretAccessKey, '--region', 'us-east-1'];
@@ -78,21 +79,6 @@ export async function startS3Server(options: S3ServerOptions = {}): Promise<S3Se
   }
   const server = { bucket, bucketDirectory, accessKeyId, secretAccessKey, region: 'us-east-1' };
   return { ...server, endpoint: `http://127.0.0.1:${port}`, pid: child.pid ?? -1, stop };
-}
-
-/** A port of loopback that was free a moment ago. */
-export function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address();
-      const port = typeof address === 'object' && address !== null ? address.port : 0;
-      server.close(() => {
-        resolve(port);
-      });
-    });
-  });
 }
 
 async function waitUntilListening(child: ChildProcess, port: number): Promise<void> {
