@@ -27,7 +27,7 @@ export interface ConsumerSink {
   assigned(partitions: readonly { topic: string; partition: number }[]): void;
 }
 
-const stopMsMax = 20_000;
+const stopMsMax = 60_000;
 const lookEveryMs = 200;
 
 /** A running member of a consumer group: what it was given so far, and what it is assigned. */
@@ -80,7 +80,7 @@ export class ConsumerProcess {
    * Resolves once `holds` does. Looks again at every record and every assignment, and now and then,
    * since `holds` may be about other consumers too.
    */
-  async until(what: string, holds: () => boolean, timeoutMs = 40_000): Promise<void> {
+  async until(what: string, holds: () => boolean, timeoutMs = 120_000): Promise<void> {
     if (holds()) return;
     await new Promise<void>((resolve, reject) => {
       const finish = (error?: Error): void => {

@@ -33,7 +33,8 @@ export async function checkRefusals(options: RefusalOptions): Promise<void> {
   );
 }
 
-const refusalMsMax = 10_000;
+/** Below the 5 minutes for which librdkafka tries what is not refused for good. */
+const refusalMsMax = 60_000;
 
 async function runKcat(parameters: readonly string[], input: Buffer): Promise<void> {
   await runProgram({

@@ -21,7 +21,7 @@ const stdoutBytesMax = 256 * 1024 * 1024;
 
 /** Runs a program to its end. Throws when it fails, hangs, or says more than it may. */
 export async function runProgram(options: RunOptions): Promise<RunResult> {
-  const { label, timeoutMs = 60_000 } = options;
+  const { label, timeoutMs = 180_000 } = options;
   const child = spawn(options.command, options.arguments, {
     stdio: ['pipe', 'pipe', 'pipe'],
     env: { ...process.env, ...options.environment },

@@ -11,10 +11,11 @@ afterEach(() => {
 
 const topic = 'slow';
 
-/** Answers every Produce request with success, but nothing in the first `stallMs`. */
+/** Answers every Produce request with success, but nothing in the `stallMs` from the first one on. */
 async function startStalling(stallMs: number): Promise<number> {
-  const startMs = performance.now();
+  let startMs = Number.NaN;
   const answerLater = (socket: Socket, correlationId: number): void => {
+    if (Number.isNaN(startMs)) startMs = performance.now();
     const answer = Buffer.alloc(4 + 4 + 4 + 2 + topic.length + 4 + 38 + 4);
     answer.writeInt32BE(answer.length - 4, 0);
     answer.writeInt32BE(correlationId, 4);

@@ -40,12 +40,17 @@ export async function checkConsoleTools(options: ConsoleOptions): Promise<void> 
     await report.step('stop the server, start it again', () => control.restartCleanly());
   }
   const records = await report.step('kafka-console-consumer in a group', async () => {
-    const consumed = await consumeAll(tools, topic, group, typed.length);
+    const consumed = await consumeAll(tools, {
+      topic,
+      group,
+      count: typed.length,
+      quietMsMax: 60_000,
+    });
     compare(typed, consumed);
     return consumed;
   });
   await report.step('nothing more for the group', async () => {
-    const more = await consumeAll(tools, topic, group, typed.length);
+    const more = await consumeAll(tools, { topic, group, count: typed.length, quietMsMax: 5_000 });
     if (more.length > 0) throw new CheckFailedError(`it got ${JSON.stringify(more[0])}`);
   });
   await report.step('kafka-consumer-groups --describe, --list', () =>
@@ -68,18 +73,18 @@ function producerOptions(topic: string, codec: string): string[] {
   ].flat();
 }
 
+/** Ends when it has them all, or when none has come for `quietMsMax`. */
 async function consumeAll(
   tools: JavaTools,
-  topic: string,
-  group: string,
-  count: number,
+  what: { topic: string; group: string; count: number; quietMsMax: number },
 ): Promise<ConsoleRecord[]> {
+  const { count, group, quietMsMax, topic } = what;
   const printed = ['timestamp', 'partition', 'offset', 'headers', 'key'];
   const said = await tools.run(
     'consumer.ConsoleConsumer',
     [
       ['--topic', topic, '--group', group, '--from-beginning'],
-      ['--max-messages', String(count), '--timeout-ms', '5000'],
+      ['--max-messages', String(count), '--timeout-ms', String(quietMsMax)],
       ...printed.flatMap((name) => ['--formatter-property', `print.${name}=true`]),
     ].flat(),
   );
