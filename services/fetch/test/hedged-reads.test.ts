@@ -158,9 +158,7 @@ describe.skipIf(!hasServer)(hasServer ? title : `${title} — LEFT OUT: no versi
     // Everything is late from here on. The first one is held until it is hedged.
     proxy.isHeld = () => true;
     const first = reads.read('object', 0, length);
-    await expect
-      .poll(() => counted('fetch_reads_hedged_total'), { timeout: 5_000 })
-      .toBeGreaterThan(hedgedBefore);
+    await expect.poll(() => counted('fetch_reads_hedged_total')).toBeGreaterThan(hedgedBefore);
     const letting = setInterval(() => proxy.letGo(), 50);
     await first;
     await readMany(reads, 39);
@@ -188,9 +186,7 @@ describe.skipIf(!hasServer)(hasServer ? title : `${title} — LEFT OUT: no versi
     proxy.isHeld = () => true;
     const before = counted('fetch_reads_hedged_total');
     const outcome = reads.read('nothing', 0, length).catch((error: unknown) => error);
-    await expect
-      .poll(() => counted('fetch_reads_hedged_total'), { timeout: 5_000 })
-      .toBeGreaterThan(before);
+    await expect.poll(() => counted('fetch_reads_hedged_total')).toBeGreaterThan(before);
     const letting = setInterval(() => proxy.letGo(), 50);
     expect(await outcome).toMatchObject({ code: 'OBJECT_NOT_FOUND' });
     clearInterval(letting);

@@ -13,7 +13,7 @@ import type { TestFront } from './scripted.js';
 
 let front: TestFront;
 beforeEach(async () => {
-  front = await startTestFront({ limits: { frameCompletionMsMax: 200 } });
+  front = await startTestFront();
 });
 afterEach(() => front.close());
 
@@ -82,6 +82,8 @@ describe('bad input', () => {
     ['a length prefix', 2],
     ['a request', 20],
   ])('closes a connection that leaves half of %s and nothing more', async (_name, bytes) => {
+    await front.close();
+    front = await startTestFront({ limits: { frameCompletionMsMax: 200 } });
     const client = await front.connect();
     client.write(produce(0, Buffer.alloc(100)).subarray(0, bytes));
     await client.untilClosed();

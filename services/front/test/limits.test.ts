@@ -178,7 +178,7 @@ describe('slow readers', () => {
     const client = await front.connect();
     client.socket.pause();
     client.write(fetch(0), fetch(1));
-    await until(() => front.metrics.value('front_connections') === 1);
+    await until(() => front.metrics.value('front_connections_total', 'accepted') === 1);
     await until(() => front.metrics.value('front_connections') === 0);
     expect(front.log.loud.map(({ fields }) => fields['reason'])).toEqual(['slow_reader']);
     expect(front.fetch.calls).toHaveLength(1);
@@ -223,7 +223,7 @@ describe('connections', () => {
   });
 
   it('closes idle ones quietly, but not one that waits for an answer', async () => {
-    front = await startTestFront({ limits: { connectionIdleMsMax: 100 } });
+    front = await startTestFront({ limits: { connectionIdleMsMax: 1_000 } });
     const waiting = await front.connect();
     waiting.write(fetch(0));
     const call = await front.fetch.call(0);

@@ -173,7 +173,7 @@ describe('a cold index', () => {
     purge.wake();
     const left = `SELECT count(*)::int AS left FROM partitions WHERE partition_id = ${one}`;
     const isGone = async () => (await query(world.url, left))[0]!['left'] === 0;
-    await expect.poll(isGone, { timeout: 30_000 }).toBe(true);
+    await expect.poll(isGone).toBe(true);
     expect(await placesOf(world.url)).toMatchObject({ extents: 0, ranges: 0 });
   });
 

@@ -133,7 +133,7 @@ describe('CreateTopics', () => {
     // It takes the free shard again, and then it can.
     const create = async (): Promise<number> =>
       (await server.call(createTopics, { topics: [topic] })).topics[0]!.errorCode;
-    await expect.poll(create, { timeout: 20_000 }).toBe(0);
+    await expect.poll(create).toBe(0);
   });
 });
 
@@ -197,7 +197,7 @@ describe('DeleteTopics', () => {
     await server.depose();
     const isGone = async () =>
       (await database.read((sql) => sql`SELECT FROM partitions`)).length === 0;
-    await expect.poll(isGone, { timeout: 30_000 }).toBe(true);
+    await expect.poll(isGone).toBe(true);
   });
 });
 
