@@ -82,7 +82,7 @@ function exchange(port: number, bytes: Buffer, andEnd = false): Promise<Buffer> 
     const timer = setTimeout(() => {
       socket.destroy();
       reject(new Error('the server does not close the connection'));
-    }, 10_000);
+    }, 100_000);
     socket.on('data', (chunk: Buffer) => chunks.push(chunk));
     // A reset is an end too.
     socket.on('error', () => undefined);
@@ -116,12 +116,17 @@ describe('bad input on the Kafka port', () => {
 
   /** Lines about clients since the last call. */
   let linesSeen = 0;
-  function newComplaints(): readonly Readonly<Record<string, unknown>>[] {
-    const lines = server.logLines.filter(({ msg, reason }) => {
-      return typeof reason === 'string' && String(msg).startsWith('closing a client connection');
-    });
-    const fresh = lines.slice(linesSeen);
-    linesSeen = lines.length;
+  async function newComplaints(
+    atLeast: number,
+  ): Promise<readonly Readonly<Record<string, unknown>>[]> {
+    const lines = () =>
+      server.logLines.filter(({ msg, reason }) => {
+        return typeof reason === 'string' && String(msg).startsWith('closing a client connection');
+      });
+    // What the server wrote has a way of its own to us.
+    await expect.poll(() => lines().length - linesSeen).toBeGreaterThanOrEqual(atLeast);
+    const fresh = lines().slice(linesSeen);
+    linesSeen += fresh.length;
     return fresh;
   }
 
@@ -148,21 +153,21 @@ describe('bad input on the Kafka port', () => {
     ['a length of records that lies', produceThatLies(), 'service_closed'],
     ['bytes behind the end', frame(3, 1, Buffer.from('ffffffff00', 'hex')), 'service_closed'],
   ])('%s closes that connection with one line', async (_name, bytes, reason) => {
-    newComplaints();
+    await newComplaints(0);
     const answer = await exchange(standalone.kafkaPort, bytes);
     expect(answer.length, 'no answer').toBe(0);
     await expectOthersUnharmed();
-    expect(newComplaints().map((line) => [line['level'], line['reason']])).toEqual([
+    expect((await newComplaints(1)).map((line) => [line['level'], line['reason']])).toEqual([
       ['warn', reason],
     ]);
   });
 
   it('a request that is cut off closes that connection with one line', async () => {
-    newComplaints();
+    await newComplaints(0);
     const whole = requestFrame(apis.produce.key, produceBody(goodBatch(), 8), 8);
     expect((await exchange(standalone.kafkaPort, whole.subarray(0, 40), true)).length).toBe(0);
     await expectOthersUnharmed();
-    expect(newComplaints().map(({ reason }) => reason)).toEqual(['truncated']);
+    expect((await newComplaints(1)).map(({ reason }) => reason)).toEqual(['truncated']);
   });
 
   it('an ApiVersions of a future version is answered with 35 and the range (KIP-511)', async () => {
@@ -212,7 +217,7 @@ describe('bad input on the Kafka port', () => {
     },
   );
 
-  it('keeps its memory over 2,000 bad connections', { timeout: 60_000 }, async () => {
+  it('keeps its memory over 2,000 bad connections', async () => {
     const kinds = [
       Buffer.from('fffefdfc00112233', 'hex'),
       Buffer.from('16030100f1010000ed0303', 'hex'),

@@ -212,12 +212,15 @@ it('acknowledged exactly once and in order, not acknowledged at most once, offse
   ];
   const reader = await cluster.addReader();
   let schedules = 0;
+  const startedMs = performance.now();
   const seed = process.env['KAFSCALE_TEST_SEED'];
   await fc.assert(
     fc.asyncProperty(
       fc.array(command, { minLength: 5, maxLength: 40 }),
       fc.boolean(), // topics made anew: any first sequence is taken
       async (commands, isMadeAnew) => {
+        // fast-check's own limit would leave a schedule behind that still runs.
+        if (performance.now() - startedMs > 45_000) return;
         schedules += 1;
         const schedule = new Schedule(cluster, ingestNodes, `schedule-${schedules}`);
         await schedule.run(commands, reader, isMadeAnew);
@@ -225,9 +228,8 @@ it('acknowledged exactly once and in order, not acknowledged at most once, offse
     ),
     {
       numRuns: 60,
-      interruptAfterTimeLimit: 45_000,
       ...(seed !== undefined && { seed: Number(seed) }),
     },
   );
   expect(schedules).toBeGreaterThan(0); // few on a busy machine
-}, 120_000);
+});

@@ -35,6 +35,10 @@ async function endOf(reader: Reader): Promise<Latest> {
   return { errorCode, offset: Number(offset) };
 }
 
+function isLive({ replica }: Reader): boolean {
+  return replica.health().disconnectedForMs === null;
+}
+
 /** A reader whose coordinator is at the other end of a link. */
 async function addRemoteReader(cluster: Cluster): Promise<Reader> {
   const log = (): void => {};
@@ -73,11 +77,12 @@ describe('a read that begins after an acknowledgement', () => {
       while (!stop.signal.aborted) {
         delayed.feed.hold();
         await pause();
-        cut.feed.cut();
+        // One that is down comes back first, or a slow machine would never see a feed.
+        if (isLive(cut)) cut.feed.cut();
         replayed.feed.replay();
         delayed.feed.deliver();
         await pause();
-        remoteCut.feed.cut();
+        if (isLive(remoteCut)) remoteCut.feed.cut();
       }
     })();
     const reads: Promise<void>[] = [];

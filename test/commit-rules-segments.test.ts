@@ -182,7 +182,7 @@ describe('an ingest node that stands still until it is declared dead', () => {
       const rows = await cluster.query(`SELECT state FROM nodes WHERE node_id = ${nodeId}`);
       return rows[0]!['state'] === 'dead';
     };
-    await expect.poll(isDead, { timeout: 20_000 }).toBe(true);
+    await expect.poll(isDead).toBe(true);
     const behind = client.append(topic, batchOf({ producerId, sequence: 2 }));
     await until(() => node.uploaded === 3);
     node.commits.release();
@@ -261,7 +261,7 @@ describe('a COMMIT whose outcome nobody knows', () => {
     proxy.deliverLate();
     // Created or not, it is the same for everybody; the next attempt decides.
     const settled = async (): Promise<boolean> => [0, 36].includes(await create());
-    await expect.poll(settled, { timeout: 20_000 }).toBe(true);
+    await expect.poll(settled).toBe(true);
     const producerId = await cluster.newProducerId();
     expect(await node.connect().append(topic, batchOf({ producerId, sequence: 0 }))).toBe(0);
     expect(await reader.texts(topic)).toEqual([`${producerId}/0/0`]);
@@ -273,7 +273,7 @@ describe('a COMMIT whose outcome nobody knows', () => {
     const reader = await cluster.addReader();
     const nodes = [await cluster.addIngest(), await cluster.addIngest()];
     const producers = await Promise.all(nodes.map(() => cluster.newProducerId()));
-    const killed = { backends: 0 };
+    const seen = { kills: 0 };
     const stop = new AbortController();
     const killer = (async () => {
       while (!stop.signal.aborted) {
@@ -282,7 +282,7 @@ describe('a COMMIT whose outcome nobody knows', () => {
            WHERE datname = current_database() AND application_name = 'kafscale'
              AND (xact_start IS NOT NULL OR random() < 0.2)`,
         );
-        killed.backends += rows.length;
+        seen.kills += rows.length;
         await new Promise((resolve) => setTimeout(resolve, 10 + 40 * Math.random()));
       }
     })();
@@ -291,7 +291,7 @@ describe('a COMMIT whose outcome nobody knows', () => {
       nodes.map(async (node, index) => {
         const client = node.connect();
         let sequence = 0;
-        while (sequence < 25 || killed.backends < 6) {
+        while (sequence < 25 || seen.kills < 6) {
           const records = batchOf({ producerId: producers[index]!, sequence });
           const outcome = await client.append(topic, records);
           if (outcome !== -56) {

@@ -36,6 +36,7 @@ describe.skipIf(noS3Server !== null)(title('a store that throttles'), () => {
     const { cluster, node, reader, store } = await world({}, partitions);
     store.putsAtOnceMax = 2;
     store.putMsMin = 20;
+    store.next('hold', 2); // for as long as it takes until others were refused meanwhile
     const clients: IdempotentClient[] = [];
     for (let partition = 0; partition < partitions; partition += 1) {
       const producerId = await cluster.newProducerId();
@@ -43,6 +44,8 @@ describe.skipIf(noS3Server !== null)(title('a store that throttles'), () => {
       clients.push(new IdempotentClient({ topic, partition, producerId, connection }));
     }
     for (let round = 0; round < 40; round += 1) for (const client of clients) client.send(1);
+    await until(() => Math.min(...node.throttledTo) <= 2);
+    store.release();
     for (const client of clients) await client.drained();
     for (const client of clients) {
       expect(await reader.texts(topic, client.partition)).toEqual(client.expected);

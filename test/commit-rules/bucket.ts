@@ -58,8 +58,10 @@ export class Bucket {
 
 /** A sweep for orphans is due now; resolves when there are none left. */
 export async function collectOrphans(cluster: Cluster, bucket: Bucket): Promise<void> {
-  await cluster.query("UPDATE orphan_sweep SET starts_at = now() - interval '1 second'");
-  await cluster.restartCoordinator();
+  // While nobody sweeps: one that ends now would say that the next is due tomorrow.
+  await cluster.restartCoordinator(() =>
+    cluster.query("UPDATE orphan_sweep SET starts_at = now() - interval '1 second', next_part = 0"),
+  );
   while ((await bucket.orphans(cluster)).length > 0) {
     await new Promise((resolve) => setTimeout(resolve, 20));
   }

@@ -16,7 +16,7 @@ import type {
   Coordinator,
   IndexOptions,
 } from '@kafscale/coordinator';
-import { limits, systemClock } from '@kafscale/core';
+import { limits, sleep, systemClock } from '@kafscale/core';
 import type { Clock } from '@kafscale/core';
 import { createFetchService } from '@kafscale/fetch';
 import { createIngestService } from '@kafscale/ingest';
@@ -117,9 +117,28 @@ export class Cluster {
     return this.#parts.objects ?? { url: this.folder.url, options: {} };
   }
 
-  async restartCoordinator(): Promise<void> {
+  /** `between` runs while there is none: no background pass locks or writes what it changes. */
+  async restartCoordinator(between?: () => Promise<unknown>): Promise<void> {
     await this.#stopCoordinator();
+    await between?.();
     await this.#startCoordinator();
+  }
+
+  /** All segments become so old that no commit can be repeated: their answers and objects may go. */
+  async ageSegments(): Promise<void> {
+    const bornMs = Date.now() - 1_800_000;
+    // Waits for no lock, or what others write meanwhile could find itself in a deadlock: what a
+    // background pass has locked is aged in another round.
+    for (;;) {
+      await this.query(`
+        WITH free AS (
+          SELECT segment_id FROM segments WHERE birth_ms > ${bornMs} ORDER BY 1 FOR UPDATE SKIP LOCKED)
+        UPDATE segments s SET birth_ms = birth_ms - 3600000 FROM free
+        WHERE s.segment_id = free.segment_id`);
+      const young = await this.query(`SELECT FROM segments WHERE birth_ms > ${bornMs} LIMIT 1`);
+      if (young.length === 0) return;
+      await sleep(10);
+    }
   }
 
   /** Merges segments from now on. */

@@ -21,19 +21,21 @@ export class DataDir {
 
   /**
    * SIGKILL to the server, and on demand to all of its processes at the same moment; otherwise
-   * those notice and end by themselves, a little later.
+   * those notice and end by themselves, a little later. Resolves when who was killed is gone.
    */
   async killPostgres(options: { readonly withChildren?: boolean } = {}): Promise<void> {
     const pid = await this.postmasterPid();
     if (pid === undefined) return;
     const children = options.withChildren === true ? childrenOf(pid) : [];
-    for (const each of [pid, ...children]) kill(each);
+    const victims = [pid, ...children];
+    for (const each of victims) kill(each);
+    while (victims.some((each) => commandLine(each) !== '')) await delay(5);
   }
 
   async remove(): Promise<void> {
-    await this.killPostgres();
-    await delay(100);
-    await rm(this.path, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
+    await this.killPostgres({ withChildren: true });
+    // Children of a server that was killed alone notice a little later.
+    await rm(this.path, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
   }
 }
 

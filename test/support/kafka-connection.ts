@@ -45,7 +45,7 @@ export class KafkaConnection {
   static async connect(port: number, clientId = 'system-test'): Promise<KafkaConnection> {
     const socket = connect({ host: '127.0.0.1', port, noDelay: true });
     try {
-      await once(socket, 'connect', { signal: AbortSignal.timeout(5_000) });
+      await once(socket, 'connect', { signal: AbortSignal.timeout(30_000) });
     } catch (error) {
       socket.destroy();
       throw new ConnectionLost(String(error));

@@ -20,7 +20,8 @@ export interface KillRoundsOptions {
 const topic = 'durable';
 const partitions = 4;
 const lastingProducers = 2;
-const retriesMax = 5;
+/** With pauses: right after its start a server may still have to refuse. */
+const retriesMax = 50;
 
 /**
  * Starts a standalone, produces, kills it in the middle, starts it again at once, looks at what is
@@ -120,6 +121,8 @@ async function retryAll(kafkaPort: number, producer: IdempotentProducer): Promis
     for (let attempt = 0; producer.unsettled.length > 0 && attempt < retriesMax; attempt += 1) {
       // oxlint-disable-next-line no-await-in-loop
       await producer.retry(connection);
+      // oxlint-disable-next-line no-await-in-loop
+      if (producer.unsettled.length > 0) await delay(100);
     }
   });
   const left = producer.unsettled.map((batch) => `${batchKey(batch)}: ${batch.refusals.join()}`);

@@ -11,7 +11,7 @@ export function findProgram(name: string): string | undefined {
 /** Runs a client program to its end; its standard output. Fails unless it exits with 0. */
 export function runProgram(program: string, args: readonly string[], input = ''): Promise<string> {
   return new Promise((resolve, reject) => {
-    const child = spawn(program, args, { stdio: 'pipe', timeout: 30_000 });
+    const child = spawn(program, args, { stdio: 'pipe', timeout: 100_000 });
     let output = '';
     let errors = '';
     child.stdout.setEncoding('utf8').on('data', (text: string) => (output += text));

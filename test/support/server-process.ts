@@ -100,7 +100,7 @@ export class ServerProcess {
     return this.#exit !== null;
   }
 
-  async waitUntilReady(timeoutMs = 40_000): Promise<void> {
+  async waitUntilReady(timeoutMs = 100_000): Promise<void> {
     const deadline = performance.now() + timeoutMs;
     const url = `http://127.0.0.1:${this.#options.httpPort}/health/ready`;
     while (performance.now() < deadline) {
@@ -137,7 +137,7 @@ export class ServerProcess {
   }
 
   /** SIGTERM; the exit. Fails when it has not ended in time. */
-  async stop(timeoutMs = 20_000): Promise<ProcessExit> {
+  async stop(timeoutMs = 60_000): Promise<ProcessExit> {
     this.signal('SIGTERM');
     return this.waitForExit(timeoutMs);
   }
@@ -155,7 +155,7 @@ export class ServerProcess {
 
 async function isOk(url: string): Promise<boolean> {
   try {
-    const response = await fetch(url, { signal: AbortSignal.timeout(2_000) });
+    const response = await fetch(url, { signal: AbortSignal.timeout(10_000) });
     await response.arrayBuffer();
     return response.ok;
   } catch {
