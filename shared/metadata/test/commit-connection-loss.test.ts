@@ -8,7 +8,6 @@ import { batchOf, CommitFixture, flat, idempotentBatch } from './support/commits
 import { useTestDatabases } from './support/test-databases.js';
 
 const databases = useTestDatabases();
-const patience = { timeout: 30_000 };
 const proxies: CuttingProxy[] = [];
 
 afterEach(async () => {
@@ -195,7 +194,7 @@ describe('a backend that is terminated', () => {
           `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
            WHERE datname = current_database() AND wait_event_type = 'Lock'`,
         );
-      await expect.poll(async () => (await waiting()).length, patience).toBeGreaterThan(0);
+      await expect.poll(async () => (await waiting()).length).toBeGreaterThan(0);
       await blocked;
     });
     await holder;
