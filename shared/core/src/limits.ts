@@ -11,7 +11,6 @@ export const limits = {
   messageBytesMax: 1_048_588, // message.max.bytes
   arrayElementsMax: 1_000_000, // Kafka 4.4's cap
   taggedFieldsMax: 64,
-  clientIdBytesMax: 32_767,
   topicNameLengthMax: 249,
   topicPartitionsMax: 10_000,
   offsetMetadataBytesMax: 4096, // offset.metadata.max.bytes

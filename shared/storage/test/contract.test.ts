@@ -6,7 +6,7 @@ import { Worker } from 'node:worker_threads';
 import { crc32c } from '@node-rs/crc32';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type ObjectStore, openObjectStore } from '@kafscale/storage';
-import { hasS3, s3Options, s3Title, s3Url } from './s3-settings.js';
+import { hasS3, s3Options, s3Title, s3Url } from '@kafscale/testing';
 
 /** What every object store must do; the same tests for all of them. */
 function contract(url: () => string, options = {}): void {

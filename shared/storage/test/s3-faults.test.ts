@@ -3,7 +3,7 @@ import { crc32c } from '@node-rs/crc32';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type ObjectStore, openObjectStore } from '@kafscale/storage';
 import { FaultProxy } from './fault-proxy.js';
-import { hasS3, s3Endpoint, s3Options, s3Title, s3Url } from './s3-settings.js';
+import { hasS3, s3Endpoint, s3Options, s3Title, s3Url } from '@kafscale/testing';
 
 describe.skipIf(!hasS3)(s3Title('S3 behind a failing network'), () => {
   const proxy = new FaultProxy(hasS3 ? s3Endpoint() : 'http://127.0.0.1');

@@ -8,7 +8,7 @@ import { ColdCheck } from '../../src/recovery/check/check-cold.js';
 import { CheckTally } from '../../src/recovery/check/check-report.js';
 import { checkStore } from '../../src/recovery/check/check-store.js';
 import { explainOffset } from '../../src/recovery/explain/explain-offset.js';
-import { hasS3, s3Title } from '../recovery/s3.js';
+import { hasS3, s3Title } from '@kafscale/testing';
 import { openStore, RecoveryWorld } from '../recovery/world.js';
 import { TopicPurge } from '../../src/topics/purge.js';
 import { query, silentLog, usePostgres } from '../shard/world.js';

@@ -8,7 +8,7 @@ import { explainObject } from '../../src/recovery/check/explain-object.js';
 import { explainOffset } from '../../src/recovery/explain/explain-offset.js';
 import { CompactionWorld } from '../compaction/world.js';
 import { query, usePostgres } from '../shard/world.js';
-import { hasS3, s3Title } from './s3.js';
+import { hasS3, s3Title } from '@kafscale/testing';
 import { openStore, RecoveryWorld } from './world.js';
 
 const { database } = usePostgres();

@@ -7,7 +7,7 @@ import { describe, expect, it } from 'vitest';
 import { recover } from '../../src/recovery/recover/recover.js';
 import type { RecoverReport } from '../../src/recovery/recover/recover.js';
 import { OwnerProcess, query, usePostgres } from '../shard/world.js';
-import { hasS3, s3Title } from './s3.js';
+import { hasS3, s3Title } from '@kafscale/testing';
 import { contentOf, keysUnder, openStore, RecoveryWorld } from './world.js';
 
 const { database } = usePostgres();

@@ -23,7 +23,7 @@ import { onTestFinished } from 'vitest';
 import { noIndexMetrics } from '../../src/recovery/index-metrics.js';
 import { IndexWriter } from '../../src/recovery/index-writer.js';
 import { OwnerProcess, query } from '../shard/world.js';
-import { s3Options, s3Url } from './s3.js';
+import { s3Options, s3Url } from '@kafscale/testing';
 
 export interface ProducedBatch {
   readonly records: number;

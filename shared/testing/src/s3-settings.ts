@@ -1,5 +1,6 @@
 import type { ObjectStoreOptions } from '@kafscale/storage';
 
+/** Of the S3 server that is given to tests, as by .ci/run. */
 const names = ['ENDPOINT', 'BUCKET', 'ACCESS_KEY', 'SECRET_KEY'].map(
   (name) => `KAFSCALE_TEST_S3_${name}`,
 );
@@ -19,7 +20,7 @@ export function s3Endpoint(): string {
 /** A place in the test bucket that nobody else uses. */
 export function s3Url(): string {
   const unique = `${process.pid}-${Math.random().toString(36).slice(2)}`;
-  return `s3://${process.env['KAFSCALE_TEST_S3_BUCKET']}/storage-test/${unique}`;
+  return `s3://${process.env['KAFSCALE_TEST_S3_BUCKET']}/test/${unique}`;
 }
 
 export function s3Options(endpoint = s3Endpoint()): ObjectStoreOptions {
