@@ -20,7 +20,8 @@ type StepResult = 'more' | 'done' | 'blocked';
 
 /**
  * Removes what deleted topics left in the metadata store, in small steps with pauses, so that no
- * commit waits for it. Woken by a deletion and by a new lease; does nothing otherwise.
+ * commit waits for it. Woken by a deletion and by a new lease, also from its wait after what could not
+ * be removed; does nothing otherwise.
  */
 export class TopicPurge {
   readonly #store: MetadataStore;
@@ -32,6 +33,7 @@ export class TopicPurge {
   readonly #stop = new AbortController();
   #running: Promise<void> | null = null;
   #again = false;
+  #alarm = new AbortController();
 
   constructor(options: TopicPurgeOptions) {
     this.#store = options.store;
@@ -44,6 +46,7 @@ export class TopicPurge {
 
   wake(): void {
     this.#again = true;
+    this.#alarm.abort();
     this.#running ??= this.#run().finally(() => {
       this.#running = null;
     });
@@ -51,6 +54,7 @@ export class TopicPurge {
 
   async close(): Promise<void> {
     this.#stop.abort();
+    this.#alarm.abort();
     await this.#running;
   }
 
@@ -60,9 +64,12 @@ export class TopicPurge {
       const lease = this.#lease();
       if (lease === null) return; // the next owner wakes its own
       this.#again = false;
+      // Before the attempt: who wakes it meanwhile, as a new lease does, is not waited for afterwards.
+      this.#alarm = new AbortController();
       const result = await this.#attempt(lease);
       if (result !== 'done') this.#again = true;
-      await sleep(result === 'blocked' ? this.#retryMs : limits.purgePauseMs, signal);
+      if (result === 'blocked') await sleep(this.#retryMs, this.#alarm.signal);
+      await sleep(limits.purgePauseMs, signal);
     }
   }
 

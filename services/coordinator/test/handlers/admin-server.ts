@@ -82,12 +82,14 @@ export class AdminServer {
   }
 
   async #steal() {
-    await this.store.database.write(
-      (sql) => sql`UPDATE shards SET lease_expires_at = clock_timestamp() - interval '1 second'`,
-    );
-    const taken = await this.store.acquireShard(0, randomUUID(), 60_000);
-    if (taken.kind !== 'acquired') throw new Error('the shard could not be taken');
-    return taken;
+    for (;;) {
+      await this.store.database.write(
+        (sql) => sql`UPDATE shards SET lease_expires_at = clock_timestamp() - interval '1 second'`,
+      );
+      const taken = await this.store.acquireShard(0, randomUUID(), 60_000);
+      // Not if it was renewed in between.
+      if (taken.kind === 'acquired') return taken;
+    }
   }
 }
 
