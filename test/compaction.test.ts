@@ -45,16 +45,13 @@ async function produceUntilMerged(
 }
 
 async function untilMerges(httpPort: number, merges: number): Promise<void> {
-  for (let waitedMs = 0; (await metric(httpPort, mergesTotal)) < merges; waitedMs += 100) {
-    if (waitedMs > 100_000) throw new Error('nothing was merged');
-    await delay(100);
-  }
+  while ((await metric(httpPort, mergesTotal)) < merges) await delay(100);
 }
 
 describe(`segments that are merged as soon as they are written (KAFSCALE_TEST_SEED=${random.seed})`, () => {
   it(
     'hold the same log for producers and readers, over a kill -9',
-    { timeout: 240_000 },
+    { timeout: 400_000 },
     async () => {
       const standalone = await Standalone.prepare({ KAFSCALE_COMPACTION_GRACE_MS: '0' });
       const { httpPort, kafkaPort } = standalone;

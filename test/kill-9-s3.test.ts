@@ -15,13 +15,13 @@ describe.skipIf(noS3Server !== null)(`kill -9 with S3 (${title})`, () => {
   });
   afterAll(() => store?.stop());
 
-  it('of the Node process alone loses and doubles nothing', { timeout: 180_000 }, async () => {
+  it('of the Node process alone loses and doubles nothing', { timeout: 400_000 }, async () => {
     await killRounds({ victim: 'process', store, rounds, random });
   });
 
   it(
     'of the process and its PostgreSQL loses and doubles nothing',
-    { timeout: 180_000 },
+    { timeout: 400_000 },
     async () => {
       await killRounds({ victim: 'group', store, rounds, random });
     },

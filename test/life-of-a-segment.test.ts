@@ -146,7 +146,7 @@ const title = (text: string): string => (noS3Server === null ? text : `${text} (
 describe.skipIf(noS3Server !== null)(title('readers'), () => {
   it(
     'that race with merging and with garbage collection get every record and no error',
-    { timeout: 240_000 },
+    { timeout: 400_000 },
     async () => {
       const partitions = 3;
       const w = await world({ partitions, times: hasty, compaction: eager, indexIntervalMs: 50 });
@@ -377,7 +377,7 @@ describe.skipIf(noS3Server !== null)(title('retention at the edge of a segment')
 
   it(
     'and a deleted topic race with merging: nothing is left behind, and nothing is missing',
-    { timeout: 240_000 },
+    { timeout: 400_000 },
     async () => {
       const w = await world({ times: hasty, compaction: eager, partitions: 2 });
       await w.cluster.createTopic('bystander');
@@ -417,7 +417,7 @@ describe.skipIf(noS3Server !== null)(title('retention at the edge of a segment')
 describe.skipIf(noS3Server !== null)(title('an object that is lost'), () => {
   it(
     'is an error for its range alone, and fsck and explain name it',
-    { timeout: 240_000 },
+    { timeout: 400_000 },
     async () => {
       const w = await world({ partitions: 2, indexIntervalMs: 20 });
       for (let segment = 0; segment < 3; segment += 1) {

@@ -81,9 +81,17 @@ async function streamAndKill(options: {
   const streams = active.map(async (producer) => {
     const connection = await KafkaConnection.connect(kafkaPort);
     const acked = countAcked(producer.batches);
-    const stream = producer.stream(connection, () => false);
+    const isServed = (): boolean => countAcked(producer.batches) > acked;
+    const stream = (async () => {
+      // Right after its start a server may still have to refuse: then all of it again.
+      while (connection.isOpen && !isServed()) {
+        await producer.retry(connection);
+        if (producer.unsettled.length === 0) await producer.stream(connection, () => false);
+        else await delay(5);
+      }
+    })();
     // Every producer is being served when the time begins to run.
-    while (countAcked(producer.batches) === acked && connection.isOpen) await delay(5);
+    while (connection.isOpen && !isServed()) await delay(5);
     return { connection, stream };
   });
   const running = await Promise.all(streams);

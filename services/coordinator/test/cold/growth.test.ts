@@ -77,4 +77,4 @@ it('keeps the rows of a partition to its hot window, whatever the history', asyn
     const [extent] = await cold.lookups.findExtents(1, offset, 3);
     expect(extent?.baseOffset).toBe(offset - (offset % 1000));
   }
-}, 120_000);
+}, 400_000);

@@ -105,7 +105,7 @@ describe('a recovery', () => {
       { numRuns: 8, endOnFailure: true },
     );
     expect(frozen).toBeGreaterThan(0);
-  }, 120_000);
+  }, 400_000);
 
   it('knows of what came back just before the owner died, although it is old', async () => {
     const run = await Run.start(1_000);

@@ -217,4 +217,4 @@ it('whatever happens in whatever order, an object goes if and only if nothing re
     }),
     { numRuns: 12, endOnFailure: true },
   );
-}, 180_000);
+}, 400_000);

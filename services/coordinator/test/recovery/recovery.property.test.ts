@@ -190,7 +190,7 @@ async function loseNewestSnapshot(objects: ObjectStore): Promise<boolean> {
   return true;
 }
 
-it('gives back what was there, whatever happened on the way', { timeout: 300_000 }, async () => {
+it('gives back what was there, whatever happened on the way', { timeout: 400_000 }, async () => {
   await fc.assert(
     fc.asyncProperty(actions, fc.integer({ min: 1, max: 4 }), async (list, perSnapshot) => {
       const objects = await openStore('files');
