@@ -65,8 +65,7 @@ describe.skipIf(noS3Server !== null)(title('a store that throttles'), () => {
       const records = batchOf({ producerId: -1, sequence, count: 10 });
       return node.connect().append(topic, records);
     });
-    await until(() => node.throttledTo.length > 10);
-    expect(node.throttledTo.at(-1)).toBe(1);
+    await until(() => node.throttledTo.length > 10 && node.throttledTo.at(-1) === 1);
     expect(node.ingest.bytesInFlight()).toBeGreaterThan(bytesInFlightMax / 2);
     expect(node.ingest.bytesInFlight()).toBeLessThanOrEqual(bytesInFlightMax);
     store.release();
