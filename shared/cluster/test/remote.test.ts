@@ -1,6 +1,7 @@
 import { OperatingError, systemClock } from '@kafscale/core';
 import { rpcEndpoint, startServer } from '@kafscale/rpc';
 import type { HttpAndWebSocketServer, RpcService } from '@kafscale/rpc';
+import { takePort } from '@kafscale/testing';
 import { describe, expect, test } from 'vitest';
 import {
   connectCoordinator,
@@ -32,7 +33,7 @@ async function serve(
   const log = (): void => {};
   const endpoint = rpcEndpoint({ path, secret, service, log });
   const server = await startServer(
-    { host: '127.0.0.1', port: 0, routes: [], endpoints: [endpoint] },
+    { host: '127.0.0.1', port: await takePort(), routes: [], endpoints: [endpoint] },
     log,
   );
   cleanup(() => server.close(0));

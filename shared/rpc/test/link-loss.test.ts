@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
+import { takePort } from '@kafscale/testing';
 import { describe, expect, test } from 'vitest';
 import type { RpcService } from '../src/index.js';
 import { adapters, cleanup, failureOf, gate, link, secret, serve, until, some } from './support.js';
@@ -11,7 +12,11 @@ const payload = Buffer.from('payload');
 /** Three of them are more than a live process on a busy machine needs for an answer. */
 const heartbeatMs = 700;
 
-async function spawnServer(port = 0): Promise<{ child: ChildProcess; port: number; url: string }> {
+/** On a port that no outgoing connection can have when the next server wants it. */
+async function spawnServer(
+  wanted?: number,
+): Promise<{ child: ChildProcess; port: number; url: string }> {
+  const port = wanted ?? (await takePort());
   const script = fileURLToPath(new URL('fixtures/server-process.mjs', import.meta.url));
   const child = spawn(process.execPath, [script, String(port), secret], {
     stdio: ['ignore', 'pipe', 'inherit'],
@@ -21,9 +26,8 @@ async function spawnServer(port = 0): Promise<{ child: ChildProcess; port: numbe
     child.kill('SIGKILL');
     await once(child, 'exit');
   });
-  const [line] = await once(some(child.stdout), 'data');
-  const listening = Number(String(line));
-  return { child, port: listening, url: `ws://127.0.0.1:${listening}` };
+  await once(some(child.stdout), 'data'); // it listens
+  return { child, port, url: `ws://127.0.0.1:${port}` };
 }
 
 describe('a link to a process that dies', () => {
