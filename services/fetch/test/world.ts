@@ -172,7 +172,12 @@ export class World {
     const directory = await mkdtemp(join(tmpdir(), 'kafscale-fetch-'));
     const store = openObjectStore(pathToFileURL(join(directory, 'store')).href);
     await store.check();
-    return new World(directory, store, { limits, ...(recent && { recent }) });
+    // Patient: what a test loads may take its time, unless that is what it is about.
+    const patience = { loadGraceMs: 60_000, loadWaitMsMax: 60_000 };
+    return new World(directory, store, {
+      limits: { ...patience, ...limits },
+      ...(recent && { recent }),
+    });
   }
 
   async close(): Promise<void> {
