@@ -226,7 +226,7 @@ describe(title, () => {
     const found = await checkLog(reader, topic, sent);
     expect(found.size).toBe(sent.length);
     const all = new Set(sent.flatMap(({ values }) => values));
-    await expect.poll(() => received().size).toBe(all.size);
+    await expect.poll(() => received().size, { timeout: 180_000 }).toBe(all.size);
     expect(received()).toEqual(all);
     await Promise.all(consumers.map(({ stop }) => stop()));
 

@@ -38,7 +38,7 @@ async function addHistory(url: string, perPartition: number): Promise<void> {
 
 it('keeps the rows of a partition to its hot window, whatever the history', async () => {
   const objects = await openStore('files');
-  const { owner, store, url } = await OwnerProcess.start(await database());
+  const { owner, store, url } = await OwnerProcess.startForGood(await database());
   await owner.create({ name: 't', partitionCount: partitions, configs: new Map() });
   const cold = new ColdIndex({
     store,

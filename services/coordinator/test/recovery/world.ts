@@ -104,7 +104,7 @@ export class RecoveryWorld {
       manifestsPerSnapshotMax?: number;
     } = {},
   ): Promise<RecoveryWorld> {
-    const process = await OwnerProcess.start(url, options.instanceId);
+    const process = await OwnerProcess.startForGood(url, options.instanceId);
     const world = new RecoveryWorld({
       objects,
       process,

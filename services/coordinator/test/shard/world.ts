@@ -89,7 +89,9 @@ export class OwnerProcess {
       },
       onDoubt: () => {
         this.doubts += 1;
-        if (this.#heedsDoubt) this.keeper.doubt();
+        if (!this.#heedsDoubt) return;
+        this.#endRenewals();
+        this.keeper.doubt();
       },
       onTopicDeleted: () => {},
       onOwnership: () => {
@@ -124,14 +126,18 @@ export class OwnerProcess {
    * database hears of nothing but what the test does, however long that takes.
    */
   static async startForGood(url: string, instanceId?: string): Promise<OwnerProcess> {
-    const started = await OwnerProcess.start(url, instanceId);
+    const started = await OwnerProcess.open(url, instanceId);
     started.#renewals = [];
-    started.owner.renewed({ ...started.owner.lease!, deadlineMs: Infinity });
+    await started.keeper.start();
     return started;
   }
 
   /** Those that wait for the end; null: they are made. */
   #renewals: (() => void)[] | null = null;
+
+  #endRenewals(): void {
+    for (const end of this.#renewals?.splice(0) ?? []) end();
+  }
 
   #heedsDoubt = true;
 
@@ -144,7 +150,7 @@ export class OwnerProcess {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    for (const end of this.#renewals?.splice(0) ?? []) end();
+    this.#endRenewals();
     await this.keeper.close();
     await this.store.close();
   }
@@ -183,11 +189,20 @@ export class OwnerProcess {
     return this.owner.commit([await this.segment(partitionId, plainBatch())]);
   }
 
+  /** A store whose leases last, if this process is here for good. */
   #holdingRenewals(store: MetadataStore): MetadataStore {
     return new Proxy(store, {
       get: (target, name) => {
         const renewals = this.#renewals;
-        if (name === 'renewShard' && renewals !== null) {
+        if (renewals !== null && name === 'acquireShard') {
+          const acquire: MetadataStore['acquireShard'] = async (...wish) => {
+            const result = await target.acquireShard(...wish);
+            if (result.kind === 'held') return result;
+            return { ...result, lease: { ...result.lease, deadlineMs: Infinity } };
+          };
+          return acquire;
+        }
+        if (renewals !== null && name === 'renewShard') {
           const renew: MetadataStore['renewShard'] = (lease) =>
             new Promise((resolve) => {
               renewals.push(() => resolve({ ...lease, deadlineMs: Infinity }));
