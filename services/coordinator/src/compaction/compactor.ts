@@ -19,7 +19,7 @@ export interface CompactionOwnership {
 }
 
 /** Without commits the index is looked at once in this part of the grace. */
-const quietLookShare = 1 / 4;
+const quietLookShare = 1 / 2;
 
 export interface CompactorOptions {
   readonly store: CompactionStore;

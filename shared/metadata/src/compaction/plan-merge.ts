@@ -38,14 +38,13 @@ export async function planFreshMerge(
   request: FreshMergeRequest,
 ): Promise<MergePlan | null> {
   return database.read(async (sql) => {
-    const [candidates, clock] = await Promise.all([
-      selectFreshSegments(sql, request),
-      readClock(sql),
-    ]);
-    const segments = takeWithin(candidates, request);
+    const segments = takeWithin(await selectFreshSegments(sql, request), request);
     if (!isEnough(segments, request)) return null;
     const segmentIds = segments.map((segment) => segment.segment_id);
-    const found = await selectRowsOfSegments(sql, segmentIds);
+    const [found, clock] = await Promise.all([
+      selectRowsOfSegments(sql, segmentIds),
+      readClock(sql),
+    ]);
     const runs: MergeRun[] = [];
     for (const partition of found) {
       const merge = new PartitionMerge(partition);
@@ -67,7 +66,10 @@ export async function planSmallMerge(
   request: SmallMergeRequest,
 ): Promise<MergePlan | null> {
   return database.read(async (sql) => {
-    const [found, clock] = await Promise.all([selectSmallRows(sql, request), readClock(sql)]);
+    const found = await selectSmallRows(sql, request);
+    // Most looks end here.
+    if (found.length === 0) return null;
+    const clock = await readClock(sql);
     const segments = new SegmentNumbers();
     const excluded = new Set(request.excludedSegmentIds);
     const runs: MergeRun[] = [];
