@@ -59,7 +59,7 @@ export async function selectExtents(
 
 /**
  * prefix_max_timestamp_ms ascends with the offsets, so the first row that reaches the timestamp is
- * one step down an index, and that row has the timestamp itself. Unless it reached it with records
+ * found by halving, and that row has the timestamp itself. Unless it reached it with records
  * that have been deleted: then the live rows are walked from the log start. Only timestamps older
  * than some deleted record come to that, and most live rows are later.
  */
@@ -80,11 +80,7 @@ export async function selectExtentByTimestamp(
   request: { partitionId: number; timestampMs: number; start: number },
 ): Promise<Extent | null> {
   const { partitionId, start, timestampMs } = request;
-  const [reached] = await sql<ExtentRow[]>`
-      SELECT ${extentColumns(sql)}
-      FROM extents e JOIN segments s ON s.segment_id = e.segment_id
-      WHERE e.partition_id = ${partitionId} AND e.prefix_max_timestamp_ms >= ${timestampMs}
-      ORDER BY e.prefix_max_timestamp_ms, e.base_offset LIMIT 1`;
+  const reached = await selectReached(sql, partitionId, sql`${timestampMs}::bigint`);
   if (reached === undefined) return null;
   if (reached.next_offset > start && reached.max_timestamp_ms >= timestampMs) {
     return extentOf(reached);
@@ -119,12 +115,8 @@ export async function selectExtentOfMaxTimestamp(
   request: { partitionId: number; start: number },
 ): Promise<Extent | null> {
   const { partitionId, start } = request;
-  const [reached] = await sql<ExtentRow[]>`
-      SELECT ${extentColumns(sql)}
-      FROM extents e JOIN segments s ON s.segment_id = e.segment_id
-      WHERE e.partition_id = ${partitionId} AND e.prefix_max_timestamp_ms = (
-        SELECT max(prefix_max_timestamp_ms) FROM extents WHERE partition_id = ${partitionId})
-      ORDER BY e.base_offset LIMIT 1`;
+  // The last row has the greatest of all.
+  const reached = await selectReached(sql, partitionId, sql`newest.prefix_max_timestamp_ms`);
   if (reached === undefined) return null;
   if (reached.next_offset > start && reached.max_timestamp_ms === reached.prefix_max_timestamp_ms) {
     return extentOf(reached);
@@ -135,6 +127,47 @@ export async function selectExtentOfMaxTimestamp(
       WHERE e.partition_id = ${partitionId} AND e.next_offset > ${start}
       ORDER BY e.max_timestamp_ms DESC, e.base_offset LIMIT 1`;
   return live === undefined ? null : extentOf(live);
+}
+
+/**
+ * The first row that reaches a timestamp, in one statement: what is left of the offsets is halved until it is the
+ * beginning of that row, with one step down the primary key each time, so 20 of them in a million
+ * offsets and never more than 53. An index of its own for this would cost every extent of every commit.
+ *
+ * The row begins at `low` or later, and at `high` begins one that reaches the timestamp. If the last row that
+ * begins at or before `middle` reaches it too, it is the new `high`; if not, neither does any before it.
+ */
+async function selectReached(
+  sql: Sql,
+  partitionId: number,
+  timestampMs: ReturnType<Sql>,
+): Promise<ExtentRow | undefined> {
+  const rows = await sql<ExtentRow[]>`
+      WITH RECURSIVE newest AS (
+        SELECT base_offset, prefix_max_timestamp_ms FROM extents
+        WHERE partition_id = ${partitionId} ORDER BY base_offset DESC LIMIT 1
+      ), target AS (
+        SELECT base_offset, ${timestampMs} AS timestamp_ms FROM newest
+        WHERE prefix_max_timestamp_ms >= ${timestampMs}
+      ), search (low, high) AS (
+        SELECT (SELECT min(base_offset) FROM extents WHERE partition_id = ${partitionId}), base_offset
+        FROM target
+        UNION ALL
+        SELECT CASE WHEN row_at.base_offset IS NULL THEN middle + 1 ELSE low END,
+               coalesce(row_at.base_offset, high)
+        FROM search CROSS JOIN LATERAL (SELECT low + (high - low) / 2 AS middle) AS half
+        LEFT JOIN LATERAL (
+          SELECT e.base_offset, e.prefix_max_timestamp_ms FROM extents e
+          WHERE e.partition_id = ${partitionId} AND e.base_offset BETWEEN low AND middle
+          ORDER BY e.base_offset DESC LIMIT 1
+        ) AS row_at ON row_at.prefix_max_timestamp_ms >= (SELECT timestamp_ms FROM target)
+        WHERE low < high
+      )
+      SELECT ${extentColumns(sql)}
+      FROM search JOIN extents e ON e.partition_id = ${partitionId} AND e.base_offset = high
+      JOIN segments s ON s.segment_id = e.segment_id
+      WHERE low = high`;
+  return rows[0];
 }
 
 /** The offset to look from, or null when there is no such partition. */

@@ -4,6 +4,7 @@ import { retentionMigration } from './003-retention.js';
 import { compactionMigration } from './004-compaction.js';
 import { recoveryMigration } from './005-recovery.js';
 import { coldRangesMigration } from './006-cold-ranges.js';
+import { fewerIndexesMigration } from './007-fewer-indexes.js';
 import type { Migration } from './migration.js';
 
 export type { Migration } from './migration.js';
@@ -15,4 +16,5 @@ export const migrations: readonly Migration[] = [
   compactionMigration,
   recoveryMigration,
   coldRangesMigration,
+  fewerIndexesMigration,
 ];
