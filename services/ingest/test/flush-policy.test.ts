@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { limits } from '@kafscale/core';
 import { FlushPolicy } from '../src/segment/flush-policy.js';
 import { scriptedPipeline, send, turns } from './scripted.js';
+import { partitionFields } from '../src/seal/seal-job.js';
 
 const gapMs = limits.flushReturnGapMsMax;
 const answered = 4 * limits.flushReturnBytesMin;
@@ -86,7 +87,7 @@ describe('a lane with a flush interval', () => {
     pipeline.relieve();
     for (let round = 0; round < 5; round++) {
       while (uploads.length <= round) await turns();
-      expect(uploads[round]!.job.partitions).toHaveLength(2);
+      expect(uploads[round]!.job.partitions).toHaveLength(2 * partitionFields);
       uploads[round]!.succeed();
       for (const outcome of waiting) expect(await outcome).toMatchObject({ kind: 'written' });
       waiting = sendBoth(pipeline);

@@ -2,6 +2,7 @@ import { limits, OperatingError } from '@kafscale/core';
 import { describe, expect, it } from 'vitest';
 import { laneOf } from '../src/segment/latency-lane.js';
 import { scriptedPipeline, send, turns } from './scripted.js';
+import { partitionFields } from '../src/seal/seal-job.js';
 
 const written = { kind: 'written' };
 const lost = { kind: 'refused', errorCode: 56 };
@@ -32,7 +33,7 @@ describe('lanes', () => {
     const standard = send(pipeline, { partition: 2 });
     const express = send(pipeline, { partition: 3, flushMs: 0 });
     await turns();
-    expect(uploads.map(({ job }) => job.partitions.length)).toEqual([1]);
+    expect(uploads.map(({ job }) => job.partitions.length)).toEqual([partitionFields]);
     uploads[0]!.succeed();
     expect(await express.outcome).toMatchObject(written);
     expect(await isSettled(economy.outcome)).toBe(false);
@@ -52,7 +53,7 @@ describe('lanes', () => {
     expect(uploads).toHaveLength(0);
     const hasty = send(pipeline, { partition: 2, flushMs: 1 });
     while (uploads.length === 0) await turns();
-    expect(uploads[0]!.job.partitions).toHaveLength(2);
+    expect(uploads[0]!.job.partitions).toHaveLength(2 * partitionFields);
     uploads[0]!.succeed();
     expect(await patient.outcome).toMatchObject(written);
     expect(await hasty.outcome).toMatchObject(written);

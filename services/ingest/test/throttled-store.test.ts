@@ -101,7 +101,7 @@ describe('a store that throttles', () => {
       expect(await outcome).toMatchObject({ kind: 'refused', errorCode: 56 });
     }
     await until(() => uploads.length === 2);
-    expect(uploads[1]!.job.partitions[0]!.partitionIndex).toBe(4);
+    expect(uploads[1]!.job.partitions[1]!).toBe(4);
     uploads[1]!.succeed();
     expect(await last.outcome).toMatchObject(written);
     // It takes puts again: nothing is given up without a try.
@@ -138,7 +138,7 @@ describe('a store that throttles', () => {
     const partitions: number[] = [];
     for (let next = 0; next < 4; next += 1) {
       await until(() => uploads.length > next);
-      partitions.push(uploads[next]!.job.partitions[0]!.partitionIndex);
+      partitions.push(uploads[next]!.job.partitions[1]!);
       uploads[next]!.succeed();
     }
     expect(partitions).toEqual([1, 4, 3, 2]);

@@ -9,11 +9,18 @@ export interface SealJob {
   readonly birthMs: number;
   readonly softwareVersion: string;
   readonly chunks: readonly SharedArrayBuffer[];
-  /** In (topic id, partition) order: the order of the extents in the object. */
-  readonly partitions: readonly { readonly topicId: string; readonly partitionIndex: number }[];
+  readonly topicIds: readonly string[];
+  /**
+   * {@link partitionFields} numbers per partition, in (topic id, partition) order: the order of the extents in
+   * the object.
+   */
+  readonly partitions: Int32Array;
   /** {@link batchFields} numbers per batch, grouped by partition in the order above. */
   readonly batches: Float64Array;
 }
+
+/** Numbers per partition in {@link SealJob.partitions}: place in `topicIds`, partition index. */
+export const partitionFields = 2;
 
 /** Numbers per batch in {@link SealJob.batches}: partition, chunk, position, length, append time. */
 export const batchFields = 5;

@@ -30,7 +30,8 @@ function jobOf(batches: readonly Buffer[]) {
     birthMs: 1,
     softwareVersion: 'test',
     chunks: [shared],
-    partitions: [{ topicId: 'aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee', partitionIndex: 0 }],
+    topicIds: ['aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee'],
+    partitions: new Int32Array([0, 0]),
     batches: table,
   };
 }
