@@ -22,17 +22,22 @@ type Shape = Omit<OpenLoopLoad, 'address' | 'overtimeSeconds'>;
 /** A server that is behind by more has failed at the rate. */
 const overtimeSeconds = 20;
 
-/** Makes the topic, runs the load, and compares what was stored with what was acknowledged. */
+/**
+ * Makes the topic, runs the load, and compares what was stored with what was acknowledged. `onBegin` is called just
+ * before the first request of what `usage` covers.
+ */
 export async function runOpenLoop(
   server: BenchServer,
   shape: Shape,
   topicConfigs: Readonly<Record<string, string>> = {},
+  onBegin: () => Promise<void> = () => Promise.resolve(),
 ): Promise<OpenLoopRun> {
   const { partitions, topic: name } = shape;
   await createTopic(server, { name, partitions, configs: topicConfigs });
   await untilServed(server, name, partitions);
   const recordsBefore = await touch(server, shape);
   await runProgram({ label: 'sync', command: 'sync', arguments: [], timeoutMs: 120_000 });
+  await onBegin();
   const clientBefore = endedChildrenCpuSeconds();
   const meter = new ServerMeter(server);
   let usage: ServerUsage | undefined;
