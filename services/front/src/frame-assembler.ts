@@ -1,4 +1,4 @@
-import { invariant, PooledMemory } from '@kafscale/core';
+import { copyBytes, invariant, PooledMemory } from '@kafscale/core';
 
 import type { FrameMemory } from './frame-memory.js';
 import { refuseFrameLength } from './frame-refusal.js';
@@ -149,7 +149,8 @@ export class FrameAssembler {
     const taken = Math.min(available, this.#frameBytes - this.#bodyBytes);
     if (taken > 0) {
       this.#reserve(this.#bodyBytes + taken);
-      this.#chunk.copy(this.#body.bytes, this.#bodyBytes, this.#offset, this.#offset + taken);
+      const bytes = this.#chunk.subarray(this.#offset, this.#offset + taken);
+      copyBytes(bytes, this.#body.bytes, this.#bodyBytes);
       this.#offset += taken;
       this.#bodyBytes += taken;
     }
@@ -162,7 +163,7 @@ export class FrameAssembler {
     if (bytes <= left.bytes.length) return;
     const wanted = Math.max(bodyBytesInitial, bytes * bodyGrowthFactor);
     this.#body = this.#memory.take(Math.min(this.#frameBytes, wanted));
-    left.bytes.copy(this.#body.bytes, 0, 0, this.#bodyBytes);
+    copyBytes(left.bytes.subarray(0, this.#bodyBytes), this.#body.bytes, 0);
     if (left !== noFrame) left.release();
   }
 
