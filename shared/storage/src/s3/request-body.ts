@@ -14,17 +14,48 @@ const turnBytes = 1024 * 1024;
 export function requestBody(chunks: readonly Uint8Array[]): Uint8Array | Readable {
   const only = chunks[0];
   if (only === undefined) return Buffer.alloc(0);
-  if (chunks.length === 1) return only;
-  let next = 0;
-  return new Readable({
-    highWaterMark: turnBytes,
-    read(): void {
-      // Pushed in one go, so that the request corks its socket once for all of them.
-      for (let wantsMore = true; wantsMore;) {
-        const chunk = chunks[next];
-        next += 1;
-        wantsMore = this.push(chunk ?? null) && chunk !== undefined;
+  return chunks.length === 1 ? only : new ChunkedBody(chunks);
+}
+
+class ChunkedBody extends Readable {
+  readonly #chunks: readonly Uint8Array[];
+  #next = 0;
+
+  constructor(chunks: readonly Uint8Array[]) {
+    super();
+    this.#chunks = chunks;
+  }
+
+  override _read(): void {
+    this.push(this.#take() ?? null);
+  }
+
+  /**
+   * How the SDK sends it. Node's own `pipe` pauses at every chunk that a request has no room for, which
+   * is every one of them: a write per chunk, of 64 KiB and less. What is written in one turn is
+   * gathered by the request.
+   */
+  override pipe<Destination extends NodeJS.WritableStream>(request: Destination): Destination {
+    const writeTurn = (): void => {
+      let hasRoom = true;
+      for (let written = 0; hasRoom || written < turnBytes;) {
+        const chunk = this.#take();
+        if (chunk === undefined) {
+          request.end();
+          return;
+        }
+        written += chunk.length;
+        hasRoom = request.write(chunk);
       }
-    },
-  });
+      request.once('drain', writeTurn);
+    };
+    writeTurn();
+    return request;
+  }
+
+  #take(): Uint8Array | undefined {
+    const chunk = this.#chunks[this.#next];
+    this.#next += 1;
+    return chunk;
+  }
 }
