@@ -1,4 +1,4 @@
-import { copyBytes, invariant, PooledMemory } from '@kafscale/core';
+import { copyInto, invariant, PooledMemory } from '@kafscale/core';
 
 import type { FrameMemory } from './frame-memory.js';
 import { refuseFrameLength } from './frame-refusal.js';
@@ -150,7 +150,7 @@ export class FrameAssembler {
     if (taken > 0) {
       this.#reserve(this.#bodyBytes + taken);
       const bytes = this.#chunk.subarray(this.#offset, this.#offset + taken);
-      copyBytes(bytes, this.#body.bytes, this.#bodyBytes);
+      copyInto(bytes, this.#body.bytes, this.#bodyBytes);
       this.#offset += taken;
       this.#bodyBytes += taken;
     }
@@ -163,7 +163,7 @@ export class FrameAssembler {
     if (bytes <= left.bytes.length) return;
     const wanted = Math.max(bodyBytesInitial, bytes * bodyGrowthFactor);
     this.#body = this.#memory.take(Math.min(this.#frameBytes, wanted));
-    copyBytes(left.bytes.subarray(0, this.#bodyBytes), this.#body.bytes, 0);
+    copyInto(left.bytes.subarray(0, this.#bodyBytes), this.#body.bytes, 0);
     if (left !== noFrame) left.release();
   }
 

@@ -1,7 +1,7 @@
 export { ByteBudget } from './byte-budget.js';
 export { sleep, systemClock } from './clock.js';
 export type { Clock } from './clock.js';
-export { copyBytes } from './copy-bytes.js';
+export { copyInto } from './copy-into.js';
 export {
   describeError,
   invariant,

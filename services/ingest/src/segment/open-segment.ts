@@ -1,6 +1,6 @@
 import type { BatchHeader } from '@kafscale/codec';
 import type { RequestMemory } from '@kafscale/cluster';
-import { copyBytes, invariant, limits } from '@kafscale/core';
+import { copyInto, invariant, limits } from '@kafscale/core';
 import type { ChunkPool } from './chunk-pool.js';
 
 /** Where a batch of a produced partition goes. */
@@ -143,7 +143,7 @@ export class OpenSegment {
   #copy(records: Buffer): BatchPlace {
     const chunk = this.#chunkWithRoom(records.length);
     const position = this.#copyChunkUsed;
-    copyBytes(records, chunk, position);
+    copyInto(records, chunk, position);
     this.#copyChunkUsed += records.length;
     return { chunk: this.#copyChunk, position };
   }

@@ -1,5 +1,5 @@
 import type { RecentSegmentView } from '@kafscale/cluster';
-import { copyBytes, invariant } from '@kafscale/core';
+import { copyInto, invariant } from '@kafscale/core';
 import { SegmentView } from './recent-segment-view.js';
 import type { SealedSegment } from './sealed-segment.js';
 
@@ -83,7 +83,7 @@ export class RecentSegments {
         const chunk = segment.source.chunks[batch.chunk];
         invariant(chunk !== undefined, 'a kept segment keeps its chunks');
         const start = batch.position + from - objectPosition;
-        copyBytes(chunk.subarray(start, start + to - from), bytes, from - position);
+        copyInto(chunk.subarray(start, start + to - from), bytes, from - position);
         copied += to - from;
       }
       objectPosition += batch.length;

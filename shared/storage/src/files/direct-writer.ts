@@ -1,5 +1,5 @@
 import { closeSync, constants, openSync, rmSync, writeSync } from 'node:fs';
-import { invariant, limits, pageAlignedMemory } from '@kafscale/core';
+import { copyInto, invariant, limits, pageAlignedMemory } from '@kafscale/core';
 import { systemErrorCode } from './file-errors.js';
 
 /** What every device and file system in use can address directly. */
@@ -47,7 +47,7 @@ function writeStaged(file: number, chunks: readonly Uint8Array[], staging: Buffe
   for (const chunk of chunks) {
     for (let taken = 0; taken < chunk.length;) {
       const part = chunk.subarray(taken, taken + staging.length - staged);
-      staging.set(part, staged);
+      copyInto(part, staging, staged);
       staged += part.length;
       taken += part.length;
       if (staged < staging.length) continue;

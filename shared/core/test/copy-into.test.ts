@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import { copyBytes } from '../src/copy-bytes.js';
+import { copyInto } from '../src/copy-into.js';
 
 const sizeBytes = 16 * 1024;
 
@@ -17,7 +17,7 @@ describe.each([
     const source = memory(from);
     randomBytes(sizeBytes).copy(source);
     const target = memory(to).fill(7);
-    copyBytes(source.subarray(3, 3 + length), target, 1000);
+    copyInto(source.subarray(3, 3 + length), target, 1000);
     const expected = Buffer.alloc(sizeBytes, 7);
     source.copy(expected, 1000, 3, 3 + length);
     expect(target.equals(expected)).toBe(true);
@@ -25,6 +25,6 @@ describe.each([
 
   it.each([100, 9001])('refuses %s bytes that have no room', (length) => {
     const source = memory(from).subarray(0, length);
-    expect(() => copyBytes(source, memory(to), sizeBytes - length + 1)).toThrow(RangeError);
+    expect(() => copyInto(source, memory(to), sizeBytes - length + 1)).toThrow(RangeError);
   });
 });
