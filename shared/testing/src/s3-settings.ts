@@ -1,9 +1,12 @@
 import type { ObjectStoreOptions } from '@kafscale/storage';
 
 /** Of the S3 server that is given to tests, as by .ci/run. */
-const names = ['ENDPOINT', 'BUCKET', 'ACCESS_KEY', 'SECRET_KEY'].map(
-  (name) => `KAFSCALE_TEST_S3_${name}`,
-);
+const names = [
+  'KAFSCALE_TEST_S3_ENDPOINT',
+  'KAFSCALE_TEST_S3_BUCKET',
+  'KAFSCALE_TEST_S3_ACCESS_KEY',
+  'KAFSCALE_TEST_S3_SECRET_KEY',
+];
 const missing = names.filter((name) => (process.env[name] ?? '') === '');
 
 export const hasS3 = missing.length === 0;
