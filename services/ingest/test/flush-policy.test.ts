@@ -74,15 +74,78 @@ describe('the flush policy', () => {
   });
 });
 
+describe('the flush policy, when producers that filled a segment stop', () => {
+  const rest = limits.flushReturnBytesMin;
+  const full = 8 * rest;
+
+  /** What was answered has filled a segment, and `bytes` of it are in the next one. */
+  function afterFullSegment(bytes: number): FlushPolicy {
+    const policy = new FlushPolicy();
+    policy.answered(full, 1000);
+    policy.appended(full / 2, 1001);
+    policy.filled();
+    policy.appended(bytes, 1002);
+    return policy;
+  }
+
+  it('seals the rest when no more comes behind the last answer', () => {
+    const policy = afterFullSegment(rest);
+    policy.answered(full, 1003);
+    expect(policy.earlySeal(rest)).toBe('later');
+    expect(policy.quietLeftMs(1003)).toBe(gapMs);
+  });
+
+  it('seals it also when that answer came late', () => {
+    const policy = afterFullSegment(rest);
+    policy.answered(full, 1003 + 2 * gapMs);
+    expect(policy.earlySeal(rest)).toBe('later');
+  });
+
+  it('expects the other half of what was answered in the next segment', () => {
+    const policy = afterFullSegment(full / 2 - 1);
+    expect(policy.earlySeal(full / 2 - 1)).toBe('later');
+    policy.appended(1, 1003);
+    expect(policy.earlySeal(full / 2)).toBe('now');
+  });
+
+  it('leaves a rest that is not worth an object', () => {
+    const policy = afterFullSegment(rest - 1);
+    policy.answered(full, 1003);
+    expect(policy.earlySeal(rest - 1)).toBe('no');
+  });
+
+  it('leaves what comes by itself until an answer shows that nothing comes behind it', () => {
+    const policy = afterFullSegment(rest);
+    policy.appended(rest, 1003 + gapMs);
+    expect(policy.earlySeal(2 * rest)).toBe('no');
+    policy.answered(full, 1004 + gapMs);
+    expect(policy.earlySeal(2 * rest)).toBe('later');
+  });
+
+  it('leaves it when the segment was sealed for another reason', () => {
+    const policy = afterFullSegment(rest);
+    policy.sealed();
+    policy.appended(rest, 1003);
+    policy.answered(full, 1004);
+    expect(policy.earlySeal(rest)).toBe('no');
+  });
+});
+
 describe('a lane with a flush interval', () => {
   /** Longer than any test: what waits for it waits for ever. */
   const never = 60_000;
   const value = Buffer.alloc(limits.flushReturnBytesMin);
-  const sendBoth = (pipeline: Parameters<typeof send>[0]) =>
-    [1, 2].map((partition) => send(pipeline, { partition, value }).outcome);
+  /** Stands still, so that whatever a test does comes at once, however slow the machine is. */
+  const clock = { arrivedAtMs: 0, monotonicMs: () => clock.arrivedAtMs, wallMs: () => 0 };
+  const sendOne = (pipeline: Parameters<typeof send>[0], partition = 1) =>
+    send(pipeline, { partition, value, arrivedAtMs: clock.arrivedAtMs }).outcome;
+  const sendBoth = (pipeline: Parameters<typeof send>[0]) => [
+    sendOne(pipeline, 1),
+    sendOne(pipeline, 2),
+  ];
 
   it('does not wait it out when its producers wait for answers', async () => {
-    const { pipeline, uploads } = scriptedPipeline({ flushIntervalMs: never });
+    const { pipeline, uploads } = scriptedPipeline({ clock, flushIntervalMs: never });
     let waiting = sendBoth(pipeline);
     pipeline.relieve();
     for (let round = 0; round < 5; round++) {
@@ -95,15 +158,34 @@ describe('a lane with a flush interval', () => {
     pipeline.hurry();
   });
 
+  it('does not wait it out when producers that filled segments stop', async () => {
+    const segmentBytes = 2.5 * value.length;
+    const { pipeline, uploads } = scriptedPipeline({ clock, flushIntervalMs: never, segmentBytes });
+    const first = [sendOne(pipeline), sendOne(pipeline)];
+    const open = sendOne(pipeline);
+    expect(uploads).toHaveLength(1);
+    uploads[0]!.succeed();
+    await Promise.all(first);
+    const full = [open, sendOne(pipeline)];
+    const last = sendOne(pipeline);
+    expect(uploads).toHaveLength(2);
+    uploads[1]!.succeed();
+    await Promise.all(full);
+    clock.arrivedAtMs += gapMs;
+    while (uploads.length < 3) await turns();
+    uploads[2]!.succeed();
+    expect(await last).toMatchObject({ kind: 'written' });
+  });
+
   it('waits it out when fewer come back', async () => {
-    const { pipeline, uploads } = scriptedPipeline({ flushIntervalMs: never });
+    const { pipeline, uploads } = scriptedPipeline({ clock, flushIntervalMs: never });
     const first = sendBoth(pipeline);
     pipeline.relieve();
     await turns();
     expect(uploads).toHaveLength(1);
     uploads[0]!.succeed();
     await Promise.all(first);
-    send(pipeline, { partition: 1, value });
+    void sendOne(pipeline);
     await new Promise((resolve) => setTimeout(resolve, 2 * gapMs));
     expect(uploads).toHaveLength(1);
     pipeline.hurry();

@@ -1,6 +1,7 @@
 import { emptyBatchHeader, encodePlainBatch, readBatchHeader } from '@kafscale/codec';
 import type { SegmentAnswer, SegmentCommit } from '@kafscale/cluster';
 import { OperatingError, systemClock } from '@kafscale/core';
+import type { Clock } from '@kafscale/core';
 import type { IngestMetrics } from '../src/observability.js';
 import { buildSegment } from '../src/seal/build-segment.js';
 import type { SealJob, SealResult, StoredSegment } from '../src/seal/seal-job.js';
@@ -56,6 +57,7 @@ export function scriptedPipeline(
     segmentBytes?: number;
     uploadsMax?: number;
     metrics?: Partial<IngestMetrics>;
+    clock?: Clock;
     commit?: (segments: readonly SegmentCommit[]) => Promise<readonly SegmentAnswer[]>;
   } = {},
 ) {
@@ -94,7 +96,7 @@ export function scriptedPipeline(
     segmentKey: (segmentId) => segmentId,
     writer: () => ({ nodeId: 7, incarnation: 1 }),
     databaseNowMs: () => 1_000,
-    clock: systemClock,
+    clock: options.clock ?? systemClock,
     pool: new ChunkPool(8 * 1024 * 1024),
     recent,
     flushIntervalMs: options.flushIntervalMs ?? 0,
@@ -130,6 +132,7 @@ export function send(
     logAppendTimeMs?: number;
     flushMs?: number;
     timeoutMs?: number;
+    arrivedAtMs?: number;
   } = {},
 ): Sent {
   const { partition = 0, producerId = -1, sequence = 0, recordCount = 1 } = batch;
@@ -155,7 +158,7 @@ export function send(
       listener: { settled: resolve },
       flushMs: batch.flushMs ?? -1,
       timeoutMs: batch.timeoutMs ?? 30_000,
-      arrivedAtMs: systemClock.monotonicMs(),
+      arrivedAtMs: batch.arrivedAtMs ?? systemClock.monotonicMs(),
     });
   });
   return { records, outcome };

@@ -106,16 +106,13 @@ export class Lane implements UploadSource {
     const { segmentBytes } = this.#options;
     const { records, target } = batch;
     if (this.#open?.segment.hasRoom(records.length, target.partitionId, segmentBytes) === false) {
-      this.#seal();
-      this.#uploads.pump();
+      this.#sealFull();
     }
     const open = (this.#open ??= this.#startCollecting(batch.arrivedAtMs));
     open.segment.append(batch);
     this.#expect(open, batch, flushMs);
-    if (open.segment.bytes >= segmentBytes) {
-      this.#seal();
-      this.#uploads.pump();
-    } else if (this.#sealsAtOnce(open)) this.#scheduleSeal();
+    if (open.segment.bytes >= segmentBytes) this.#sealFull();
+    else if (this.#sealsAtOnce(open)) this.#scheduleSeal();
     else this.#sealEarly(open, batch);
   }
 
@@ -255,10 +252,13 @@ export class Lane implements UploadSource {
 
   /** Before its interval is over, if nothing more can come (see FlushPolicy). */
   #sealEarly({ segment }: Collecting, { arrivedAtMs, records }: LaneBatch): void {
-    // There it would cost what the topic asked to save: an object per answer instead of per interval.
-    if (this.name === 'economy') return;
     this.#flushPolicy.appended(records.length, arrivedAtMs);
-    if (this.#queue.length > 0) return;
+    this.#sealIfNoMoreComes(segment);
+  }
+
+  #sealIfNoMoreComes(segment: OpenSegment): void {
+    // There it would cost what the topic asked to save: an object per answer instead of per interval.
+    if (this.name === 'economy' || this.#queue.length > 0) return;
     const early = this.#flushPolicy.earlySeal(segment.bytes);
     // At the end of the turn: the other batches of the request belong in the same segment.
     if (early === 'now') this.#sealImmediate ??= setImmediate(() => this.#sealNow());
@@ -293,7 +293,12 @@ export class Lane implements UploadSource {
     return (this.#open?.segment.bytes ?? 0) >= this.#options.flushOverlapBytesMin;
   }
 
-  #seal(): void {
+  #sealFull(): void {
+    this.#seal('full');
+    this.#uploads.pump();
+  }
+
+  #seal(why: 'full' | 'due' = 'due'): void {
     const open = this.#open;
     if (open === null) return;
     const { segment } = open;
@@ -309,7 +314,8 @@ export class Lane implements UploadSource {
     this.#sealImmediate = null;
     if (this.#gatherTimer !== null) clearTimeout(this.#gatherTimer);
     this.#gatherTimer = null;
-    this.#flushPolicy.sealed();
+    if (why === 'full') this.#flushPolicy.filled();
+    else this.#flushPolicy.sealed();
     const { clock, metrics, writer } = this.#options;
     const sealedAtMs = clock.monotonicMs();
     this.#queue.push({
@@ -339,7 +345,11 @@ export class Lane implements UploadSource {
   }
 
   #progressed(): void {
-    if (this.#open !== null && this.#sealsAtOnce(this.#open)) this.#scheduleSeal();
+    const open = this.#open;
+    if (open !== null) {
+      if (this.#sealsAtOnce(open)) this.#scheduleSeal();
+      else this.#sealIfNoMoreComes(open.segment);
+    }
     this.#uploads.pump();
     for (const resolve of this.#progressWaiters.splice(0)) resolve();
   }
