@@ -1,4 +1,4 @@
-import { limits, MemoryPool, PooledMemory, SlabMemory } from '@kafscale/core';
+import { limits, PooledMemory, SlabMemory } from '@kafscale/core';
 
 /**
  * Memory for frames. That of large ones is shared with the threads that seal segments and used
@@ -13,10 +13,9 @@ export class FrameMemory {
       slabBytes: limits.frameSlabBytes,
       slabBytesMax: options.bytesMax,
       idleBytesMax: options.idleBytesMax,
-      small: new MemoryPool({
-        idleBytesMax: limits.smallFrameMemoryIdleBytesMax,
-        allocate: (bytes) => Buffer.from(new SharedArrayBuffer(bytes)),
-      }),
+      // What is kept by its length is bounded only while nobody has it, and V8 does not count shared
+      // memory: of frames just below 64 KiB up to 480 MB were waiting for a collection.
+      small: null,
     });
   }
 

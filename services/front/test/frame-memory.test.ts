@@ -26,6 +26,21 @@ it.each([20 * KiB, 100 * KiB, 3000 * KiB])(
   },
 );
 
+it.each([20 * KiB, 63 * KiB, 100 * KiB])(
+  'shares no more than it may with other threads, however many frames of %d bytes are held',
+  (bytes) => {
+    const memory = memoryOf();
+    const bytesMax = 2 * limits.frameSlabBytes;
+    const shared = new Set<SharedArrayBuffer>();
+    for (let taken = 0; taken <= 2 * bytesMax; taken += bytes) {
+      const { buffer } = memory.take(bytes).bytes;
+      if (buffer instanceof SharedArrayBuffer) shared.add(buffer);
+    }
+    const sharedBytes = [...shared].reduce((sum, { byteLength }) => sum + byteLength, 0);
+    expect(sharedBytes).toBe(bytesMax);
+  },
+);
+
 it('keeps nothing of small frames, and of those that are larger than a slab', () => {
   const memory = memoryOf();
   for (const bytes of [1, limits.sharedFrameBytesMin - 1, limits.frameSlabBytes + 1]) {

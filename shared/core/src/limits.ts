@@ -28,7 +28,6 @@ export const limits = {
   sharedFrameBytesMin: 16 * KiB, // smaller ones are copied into segments
   frameSlabBytes: 32 * MiB, // larger frames are parts of it
   frameMemoryIdleBytesMax: 96 * MiB,
-  smallFrameMemoryIdleBytesMax: 16 * MiB, // of those that are too small for a part of a slab
   socketReadBytes: 256 * KiB,
   responseDrainMsMax: 30_000, // a client that takes nothing of its responses for so long is dead
 

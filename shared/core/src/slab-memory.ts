@@ -8,13 +8,13 @@ export interface SlabMemoryOptions {
   readonly slabBytesMax: number;
   /** Of slabs that nobody has a part of. */
   readonly idleBytesMax: number;
-  /** For what is smaller than {@link slabPartBytesMin}. */
-  readonly small: MemoryPool;
+  /** For what is smaller than {@link slabPartBytesMin}. Null: it gets parts of slabs as well. */
+  readonly small: MemoryPool | null;
 }
 
 /** Parts of slabs begin at a multiple of it, and have whole ones. */
 export const slabUnitBytes = 16 * 1024;
-/** What is smaller gets no part of a slab, so that parts are few and at most a quarter unused. */
+/** Where what is smaller gets no part of a slab, parts are few and at most a quarter unused. */
 export const slabPartBytesMin = 64 * 1024;
 
 /**
@@ -45,7 +45,7 @@ export class SlabMemory {
   /** Kept for later. */
   get idleBytes(): number {
     const free = this.#slabs.reduce((sum, slab) => sum + slab.freeBytes, 0);
-    return free + this.#options.small.idleBytes;
+    return free + (this.#options.small?.idleBytes ?? 0);
   }
 
   /** Of slabs, free parts included. */
@@ -56,7 +56,7 @@ export class SlabMemory {
   /** Exactly `bytes`, with whatever was in them before. */
   take(bytes: number): PooledMemory {
     const { slabBytes, slabBytesMax, small } = this.#options;
-    if (bytes < slabPartBytesMin) return small.take(bytes);
+    if (small !== null && bytes < slabPartBytesMin) return small.take(bytes);
     // Larger than any slab, or no room: the garbage collector's.
     if (bytes > slabBytes) return new PooledMemory(Buffer.allocUnsafeSlow(bytes));
     for (const slab of this.#slabs) {
@@ -112,6 +112,8 @@ class Slab {
   #freeUnits: number;
   /** No room for so many in a row, or more, since something was last given back. */
   #missingUnits = Infinity;
+  /** All before it are taken: most searches end where they begin. */
+  #firstFree = 0;
   /** Taken, and nobody will give them back. */
   lostUnits = 0;
 
@@ -138,11 +140,12 @@ class Slab {
   take(units: number): number {
     if (units > this.#freeUnits || units >= this.#missingUnits) return -1;
     let runLength = 0;
-    for (let unit = 0; unit < this.#isTaken.length; unit++) {
+    for (let unit = this.#firstFree; unit < this.#isTaken.length; unit++) {
       runLength = this.#isTaken[unit] === 0 ? runLength + 1 : 0;
       if (runLength < units) continue;
       const first = unit + 1 - units;
       this.#isTaken.fill(1, first, unit + 1);
+      if (first === this.#firstFree) this.#firstFree = unit + 1;
       this.#freeUnits -= units;
       return first;
     }
@@ -154,5 +157,6 @@ class Slab {
     this.#isTaken.fill(0, first, first + units);
     this.#freeUnits += units;
     this.#missingUnits = Infinity;
+    this.#firstFree = Math.min(this.#firstFree, first);
   }
 }

@@ -12,15 +12,20 @@ import { expect, it } from 'vitest';
 
 const slabBytes = 1024 * 1024;
 
-function memoryOf(slabCountMax: number, idleBytesMax = slabCountMax * slabBytes): SlabMemory {
+function memoryOf(
+  slabCountMax: number,
+  { idleBytesMax = slabCountMax * slabBytes, hasSmall = true } = {},
+): SlabMemory {
   return new SlabMemory({
     slabBytes,
     slabBytesMax: slabCountMax * slabBytes,
     idleBytesMax,
-    small: new MemoryPool({
-      idleBytesMax: slabPartBytesMin,
-      allocate: (bytes) => Buffer.allocUnsafeSlow(bytes),
-    }),
+    small: hasSmall
+      ? new MemoryPool({
+          idleBytesMax: slabPartBytesMin,
+          allocate: (bytes) => Buffer.allocUnsafeSlow(bytes),
+        })
+      : null,
   });
 }
 
@@ -61,15 +66,18 @@ it('lets go of a slab of which all parts are lost, and of no other', async () =>
   next.release();
 });
 
-it('never gives a byte to two, whatever is taken, held and let go', () => {
+it.each([true, false])('never gives a byte to two, a pool for small parts: %s', (hasSmall) => {
   const step = fc.record({
-    bytes: fc.integer({ min: 1, max: slabBytes + slabUnitBytes }),
+    bytes: fc.oneof(
+      fc.integer({ min: 1, max: slabBytes + slabUnitBytes }),
+      fc.integer({ min: 1, max: 4 * slabUnitBytes }),
+    ),
     isHeldTwice: fc.boolean(),
     released: fc.nat(),
   });
   fc.assert(
     fc.property(fc.array(step, { maxLength: 60 }), fc.integer({ min: 1, max: 3 }), (steps, max) => {
-      const memory = memoryOf(max);
+      const memory = memoryOf(max, { hasSmall });
       const live: { memory: PooledMemory; holds: number }[] = [];
       for (const { bytes, isHeldTwice, released } of steps) {
         const taken = memory.take(bytes);
@@ -109,8 +117,20 @@ it('fills the memory anew that was let go, and only then', () => {
   expect(rangeOf(memory.take(slabBytes / 4)).buffer).toBe(second.bytes.buffer);
 });
 
+it('takes small parts of slabs if there is no pool for them', () => {
+  const memory = memoryOf(1, { hasSmall: false });
+  const one = memory.take(1);
+  const other = memory.take(slabUnitBytes + 1);
+  expect(one.bytes.buffer).toBeInstanceOf(SharedArrayBuffer);
+  expect(other.bytes.buffer).toBe(one.bytes.buffer);
+  expect(memory.idleBytes).toBe(slabBytes - 3 * slabUnitBytes);
+  one.release();
+  other.release();
+  expect(memory.idleBytes).toBe(slabBytes);
+});
+
 it('keeps no more than it may of what nobody looks at', () => {
-  const memory = memoryOf(3, slabBytes);
+  const memory = memoryOf(3, { idleBytesMax: slabBytes });
   const taken = [0, 1, 2].map(() => memory.take(slabBytes));
   expect(memory.slabBytes).toBe(3 * slabBytes);
   for (const each of taken) each.release();
