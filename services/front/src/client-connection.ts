@@ -104,8 +104,8 @@ export class ClientConnection implements ReadTarget {
     socket.on('close', () => this.#onClose());
   }
 
-  nextMemory(): Buffer | null {
-    return this.#reader.nextMemory();
+  nextRead(): Buffer | number {
+    return this.#reader.nextRead();
   }
 
   filled(bytes: number): void {

@@ -68,6 +68,13 @@ export class FrameAssembler {
     return this.#chunk.length - this.#offset >= this.#frameBytes;
   }
 
+  /** What has not arrived of the frame that is announced or being collected. */
+  get missingBytes(): number {
+    if (this.#phase !== 'announced' && this.#phase !== 'body') return 0;
+    const arrived = this.#bodyBytes + this.#chunk.length - this.#offset;
+    return Math.max(0, this.#frameBytes - arrived);
+  }
+
   /**
    * Memory for the next bytes of a frame that has begun, if they are many: whoever puts them there
    * says so with `filled` instead of `push`. It is the frame's: nobody else's until it is complete.

@@ -73,7 +73,7 @@ class FrontServer implements Front {
   readonly #server: Server;
   readonly #connections = new Set<ClientConnection>();
   readonly #refusedLimiter: LogLimiter;
-  readonly #reads = new SharedReads(coreLimits.socketReadBytes);
+  readonly #reads = new SharedReads(coreLimits.socketReadBytes, coreLimits.socketReadBytesMin);
   #accepted = 0;
   #sweeper: NodeJS.Timeout | undefined;
   #forgetNodes: (() => void) | undefined;

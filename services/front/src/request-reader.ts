@@ -1,4 +1,4 @@
-import { invariant } from '@kafscale/core';
+import { invariant, limits as coreLimits } from '@kafscale/core';
 import type { ByteBudget, Clock, PooledMemory } from '@kafscale/core';
 
 import { FrameAssembler } from './frame-assembler.js';
@@ -8,6 +8,7 @@ import type { FrontLimits } from './front-limits.js';
 
 /** Frames above this that are not there yet are collected one lane's worth at a time. */
 const assembledFreelyBytesMax = 1024 * 1024;
+const lengthPrefixBytes = 4;
 
 /** What the connections of a process share. */
 export interface ReadBudgets {
@@ -43,6 +44,8 @@ export interface RequestReaderOptions {
 export class RequestReader {
   readonly #options: RequestReaderOptions;
   readonly #assembler: FrameAssembler;
+  /** How much the next read may bring beyond the frame that has begun. */
+  #readBytesMax: number = coreLimits.socketReadBytesMin;
   #inFlightBytes = 0;
   /** Taken from the budgets for the frame that is being collected. */
   #frameBytesTaken = 0;
@@ -75,18 +78,32 @@ export class RequestReader {
     this.#assembler.push(chunk);
     this.#pump();
     this.#assembler.keepRest();
+    this.#adaptReads(chunk.length);
   }
 
-  /** Where the next bytes should go; null: they may come by `push`. */
-  nextMemory(): Buffer | null {
-    return this.#stopped ? null : this.#assembler.bodyMemory;
+  /** Where the next bytes should go, or how many of them may come by `push`. */
+  nextRead(): Buffer | number {
+    if (this.#stopped) return coreLimits.socketReadBytes;
+    const { bodyMemory, missingBytes } = this.#assembler;
+    return bodyMemory ?? Math.max(this.#readBytesMax, missingBytes + lengthPrefixBytes);
   }
 
-  /** So many bytes were put into `nextMemory`. */
+  /** So many bytes were put into the memory that `nextRead` gave. */
   filled(bytes: number): void {
     if (this.#stopped) return;
     this.#assembler.filled(bytes);
     this.#pump();
+  }
+
+  /**
+   * What a read brings beyond a bound is copied and kept through the pause: half of all bytes and more
+   * while clients offered more than goes, up to 256 KiB per connection. So after a pause a read ends
+   * with the frame it is for (7 % are copied), and reads grow only while none ends in a pause.
+   */
+  #adaptReads(bytesRead: number): void {
+    const { socketReadBytes, socketReadBytesMin } = coreLimits;
+    const readBytesMax = this.#paused ? 0 : 2 * Math.min(bytesRead, this.#readBytesMax);
+    this.#readBytesMax = Math.min(socketReadBytes, Math.max(socketReadBytesMin, readBytesMax));
   }
 
   /** The bytes of a request are not needed any more. Also after `stop`. */

@@ -7,9 +7,9 @@ interface WithHandle {
 
 /** Who gets the bytes of a connection. */
 export interface ReadTarget {
-  /** Where the next bytes should go; null: it does not matter. Asked after every read. */
-  nextMemory(): Buffer | null;
-  /** So many bytes were put into that memory, from its beginning. */
+  /** Where the next bytes should go, or how many may come elsewhere. Asked after every read. */
+  nextRead(): Buffer | number;
+  /** So many bytes were put into the memory that it asked for, from its beginning. */
   filled(bytes: number): void;
   /** Bytes that came elsewhere: a view that is valid during the call only. */
   received(bytes: Buffer): void;
@@ -29,9 +29,12 @@ export interface ReadTarget {
  */
 export class SharedReads {
   readonly #buffer: Buffer;
+  /** For a connection's first read, before anybody can be asked. */
+  readonly #first: Buffer;
 
-  constructor(bytes: number) {
-    this.#buffer = Buffer.allocUnsafeSlow(bytes);
+  constructor(bytesMax: number, firstBytesMax: number) {
+    this.#buffer = Buffer.allocUnsafeSlow(bytesMax);
+    this.#first = this.#buffer.subarray(0, firstBytesMax);
   }
 
   /**
@@ -46,7 +49,8 @@ export class SharedReads {
     // The server stops counting it.
     accepted.destroy();
     const shared = this.#buffer;
-    let given: Buffer | null = null;
+    let next = this.#first;
+    let isGiven = false;
     return new Socket({
       handle,
       allowHalfOpen: true,
@@ -54,12 +58,15 @@ export class SharedReads {
       writable: true,
       onread: {
         // The first call comes from the constructor.
-        buffer: () => given ?? shared,
+        buffer: () => next,
         callback: (bytesRead: number) => {
           const receiver = target();
-          if (given === null) receiver.received(shared.subarray(0, bytesRead));
-          else receiver.filled(bytesRead);
-          given = receiver.nextMemory();
+          if (isGiven) receiver.filled(bytesRead);
+          else receiver.received(shared.subarray(0, bytesRead));
+          const wanted = receiver.nextRead();
+          isGiven = typeof wanted !== 'number';
+          if (typeof wanted !== 'number') next = wanted;
+          else next = wanted < shared.length ? shared.subarray(0, wanted) : shared;
           return true;
         },
       },

@@ -29,6 +29,7 @@ export const limits = {
   frameSlabBytes: 32 * MiB, // larger frames are parts of it
   frameMemoryIdleBytesMax: 96 * MiB,
   socketReadBytes: 256 * KiB,
+  socketReadBytesMin: 16 * KiB, // the first, after a pause, behind small ones
   responseDrainMsMax: 30_000, // a client that takes nothing of its responses for so long is dead
 
   // Write path
