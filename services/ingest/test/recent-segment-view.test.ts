@@ -90,7 +90,7 @@ describe('a view of a recent segment', () => {
   });
 
   it('keeps the memory from being used again, and asks for it', () => {
-    const pool = new ChunkPool(limits.arenaChunkBytes);
+    const pool = new ChunkPool(limits.chunkSlabBytes);
     // Room for one segment: the second one evicts the first.
     const recent = new RecentSegments(limits.arenaChunkBytes);
     const evicted = make(pool, first, [{ partition: 0, bytes: 100 }]);
@@ -101,22 +101,22 @@ describe('a view of a recent segment', () => {
     recent.keep(make(pool, second, [{ partition: 0, bytes: 100 }]).segment);
     expect(isWanted).toBe(2);
     expect(recent.view(first, noted)).toBeNull();
-    expect(pool.idleBytes).toBe(0);
+    expect(pool.takenBytes).toBe(2 * limits.arenaChunkBytes);
     views[0]!.release();
-    expect(pool.idleBytes).toBe(0);
+    expect(pool.takenBytes).toBe(2 * limits.arenaChunkBytes);
     views[1]!.release();
-    expect(pool.idleBytes).toBe(limits.arenaChunkBytes);
+    expect(pool.takenBytes).toBe(limits.arenaChunkBytes);
   });
 
   it('may be let go by whoever is asked for it, there and then', () => {
-    const pool = new ChunkPool(limits.arenaChunkBytes);
+    const pool = new ChunkPool(limits.chunkSlabBytes);
     const recent = new RecentSegments(limits.arenaChunkBytes);
     const { segment } = make(pool, first, [{ partition: 0, bytes: 100 }]);
     recent.show(segment);
     const view = recent.view(first, () => view.release())!;
     // Nobody can tell whether it was committed: it may have readers.
     recent.drop(segment);
-    expect(pool.idleBytes).toBe(limits.arenaChunkBytes);
+    expect(pool.takenBytes).toBe(0);
   });
 
   it('leaves the memory to the garbage collector if it is never let go', async () => {
@@ -139,13 +139,13 @@ describe('a view of a recent segment', () => {
   });
 
   it('costs nothing once it is over', () => {
-    const pool = new ChunkPool(limits.arenaChunkBytes);
+    const pool = new ChunkPool(limits.chunkSlabBytes);
     const recent = new RecentSegments(limits.arenaChunkBytes);
     const { segment } = make(pool, first, [{ partition: 0, bytes: 100 }]);
     recent.show(segment);
     recent.view(first, noted)!.release();
     recent.keep(segment);
     recent.clear();
-    expect(pool.idleBytes).toBe(limits.arenaChunkBytes);
+    expect(pool.takenBytes).toBe(0);
   });
 });

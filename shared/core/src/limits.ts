@@ -47,6 +47,7 @@ export const limits = {
   uploadWaitMsMax: 2 * 60_000, // delivery.timeout.ms of clients; less if the request says less
   sealJobsQueuedMax: 1024,
   idleChunkBytesMax: 32 * MiB,
+  chunkSlabBytes: 32 * MiB, // chunks are parts of it
   sealThreads: 2,
   flushIntervalMsMax: 60_000, // of a node or a topic; well below commitAgeMsMax
   flushIntervalMsWithS3: 250,

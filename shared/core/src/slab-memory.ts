@@ -6,7 +6,7 @@ export interface SlabMemoryOptions {
   readonly slabBytes: number;
   /** Of all slabs together: what cannot have a part of one gets memory of its own. */
   readonly slabBytesMax: number;
-  /** Of slabs that nobody has a part of. */
+  /** Of slabs that nobody has a part of: what is beyond it is let go, one slab at a time. */
   readonly idleBytesMax: number;
   /** For what is smaller than {@link slabPartBytesMin}. Null: it gets parts of slabs as well. */
   readonly small: MemoryPool | null;
@@ -35,6 +35,13 @@ export class SlabMemory {
   readonly #lostParts = new FinalizationRegistry<TakenPart>(({ slab, units }) => {
     slab.lostUnits += units;
     if (slab.isLost) this.#slabs.splice(this.#slabs.indexOf(slab), 1);
+  });
+
+  /** A slab was let go of as empty, and is not collected yet. */
+  #isDropPending = false;
+  readonly #dropped = new FinalizationRegistry<undefined>(() => {
+    this.#isDropPending = false;
+    this.#dropEmpty();
   });
 
   constructor(options: SlabMemoryOptions) {
@@ -88,15 +95,23 @@ export class SlabMemory {
     return memory;
   }
 
-  /** From the end, down to what may be idle. */
+  /**
+   * From the end, down to what may be idle, but one at a time: the next when the garbage collector has
+   * freed the last. It does not hurry with shared memory, so whoever needs more and less in turn would
+   * have let go of any number of slabs that are still there.
+   */
   #dropEmpty(): void {
+    if (this.#isDropPending) return;
     const { slabBytes, idleBytesMax } = this.#options;
-    let emptyCount = this.#slabs.filter(({ isEmpty }) => isEmpty).length;
-    for (let index = this.#slabs.length - 1; emptyCount * slabBytes > idleBytesMax; index--) {
-      if (this.#slabs[index]?.isEmpty !== true) continue;
-      this.#slabs.splice(index, 1);
-      emptyCount--;
-    }
+    const emptyCount = this.#slabs.filter(({ isEmpty }) => isEmpty).length;
+    if (emptyCount * slabBytes <= idleBytesMax) return;
+    const [dropped] = this.#slabs.splice(
+      this.#slabs.findLastIndex(({ isEmpty }) => isEmpty),
+      1,
+    );
+    invariant(dropped !== undefined, 'an empty slab is there');
+    this.#isDropPending = true;
+    this.#dropped.register(dropped.bytes.buffer, undefined);
   }
 }
 

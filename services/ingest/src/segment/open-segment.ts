@@ -54,6 +54,8 @@ export interface BatchAppend {
   readonly listener: BatchListener;
 }
 
+const noBytes: Buffer = Buffer.alloc(0);
+
 /**
  * The batches that are collected until the segment is sealed. Those that came in memory which the
  * sealing threads can read stay there; the bytes of the others are copied into chunks.
@@ -65,17 +67,17 @@ export class OpenSegment {
   /** Own monotonic time at the first append, for the age bound. */
   readonly openedAtMs: number;
   readonly partitions = new Map<number, SegmentPartition>();
-  /** Whole shared memories that batches lie in: chunks, and memory of requests. */
+  /** Whole shared memories that batches lie in: those of chunks, and of requests. */
   readonly chunks: Buffer[] = [];
   bytes = 0;
   /** Chunks as a whole; of memory that is held, the batches. */
   memoryBytes = 0;
   batchCount = 0;
   readonly #pool: ChunkPool;
-  /** Index in `chunks` of the one that batches are copied into. */
-  #copyChunk = -1;
+  /** What batches are copied into. */
+  #copyChunk = noBytes;
   #copyChunkUsed = 0;
-  readonly #ownChunks: Buffer[] = [];
+  /** Chunks, and memory of requests. */
   readonly #held: RequestMemory[] = [];
 
   constructor(options: {
@@ -124,7 +126,6 @@ export class OpenSegment {
 
   /** Gives the memory back. Nobody may read the segment's batches from here on. */
   release(): void {
-    for (const chunk of this.#ownChunks.splice(0)) this.#pool.give(chunk);
     for (const memory of this.#held.splice(0)) memory.release();
     this.chunks.length = 0;
   }
@@ -136,16 +137,23 @@ export class OpenSegment {
       this.#held.push(memory);
     }
     this.memoryBytes += records.length;
-    if (this.chunks.at(-1)?.buffer !== shared) this.chunks.push(Buffer.from(shared));
-    return { chunk: this.chunks.length - 1, position: records.byteOffset };
+    return this.#place(shared, records.byteOffset);
   }
 
   #copy(records: Buffer): BatchPlace {
     const chunk = this.#chunkWithRoom(records.length);
-    const position = this.#copyChunkUsed;
-    copyInto(records, chunk, position);
+    const used = this.#copyChunkUsed;
+    copyInto(records, chunk, used);
     this.#copyChunkUsed += records.length;
-    return { chunk: this.#copyChunk, position };
+    return this.#place(chunk.buffer, chunk.byteOffset + used);
+  }
+
+  /** A segment's batches lie in few memories. */
+  #place(memory: ArrayBufferLike, position: number): BatchPlace {
+    let chunk = this.chunks.length - 1;
+    while (chunk >= 0 && this.chunks[chunk]?.buffer !== memory) chunk -= 1;
+    if (chunk === -1) chunk = this.chunks.push(Buffer.from(memory)) - 1;
+    return { chunk, position };
   }
 
   #partition(target: PartitionTarget): SegmentPartition {
@@ -159,14 +167,15 @@ export class OpenSegment {
   }
 
   #chunkWithRoom(bytes: number): Buffer {
-    const current = this.chunks[this.#copyChunk];
-    if (current && this.#copyChunkUsed + bytes <= current.byteLength) return current;
-    const chunk = this.#pool.take(bytes);
-    invariant(chunk.byteLength >= bytes, 'a chunk holds the batch it was taken for');
-    this.#copyChunk = this.chunks.push(chunk) - 1;
-    this.#ownChunks.push(chunk);
-    this.memoryBytes += chunk.byteLength;
+    const current = this.#copyChunk;
+    if (this.#copyChunkUsed + bytes <= current.length) return current;
+    const memory = this.#pool.take(bytes);
+    const chunk = memory.bytes;
+    invariant(chunk.length >= bytes, 'a chunk holds the batch it was taken for');
+    this.#held.push(memory);
+    this.#copyChunk = chunk;
     this.#copyChunkUsed = 0;
+    this.memoryBytes += chunk.length;
     return chunk;
   }
 }
