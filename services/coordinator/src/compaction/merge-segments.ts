@@ -4,6 +4,7 @@ import type { ObjectStore } from '@kafscale/storage';
 import { buildMerged } from './build-merged.js';
 import { copyBatches } from './copy-batches.js';
 import type { MergeJob, MergeOutcome } from './merge-job.js';
+import type { MergeMemory } from './merge-memory.js';
 import { piecesOf, readsOf } from './merge-reads.js';
 import type { MergeRead } from './merge-reads.js';
 
@@ -20,15 +21,17 @@ interface Unreadable {
 export async function mergeSegments(
   store: Pick<ObjectStore, 'put' | 'read'>,
   job: MergeJob,
+  memories: MergeMemory,
 ): Promise<MergeOutcome> {
   const { plan } = job;
   const pieces = piecesOf(plan);
-  const memory = Buffer.allocUnsafeSlow(plan.bytes);
+  const memory = memories.take(plan.bytes);
   try {
     const damage = await readAll(store, plan.segmentIds, { reads: readsOf(pieces), memory });
     if (damage !== null) return { kind: 'unreadable', ...damage };
     const built = buildMerged(job, pieces, memory);
     await store.put(segmentKey(job.segmentId), built.chunks, built.crc32c);
+    memories.give(memory);
     return { kind: 'merged', merged: built.merged };
   } catch (error) {
     if (!isOperatingError(error)) throw error;

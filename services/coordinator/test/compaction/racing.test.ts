@@ -53,11 +53,8 @@ async function planAndMerge(): Promise<{ plan: MergePlan; merged: MergedSegment 
   const store = openCompactionStore(world.store);
   const bounds = { ...defaultCompactionLimits, ...eager, shardId: 0, excludedSegmentIds: [] };
   const plan = await store.planFreshMerge(bounds);
-  const outcome = await mergeSegments(world.objects, {
-    plan: plan!,
-    segmentId: randomUUID(),
-    softwareVersion: 'test',
-  });
+  const job = { plan: plan!, segmentId: randomUUID(), softwareVersion: 'test' };
+  const outcome = await mergeSegments(world.objects, job, world.memories);
   if (outcome.kind !== 'merged') throw new Error(JSON.stringify(outcome));
   return { plan: plan!, merged: outcome.merged };
 }
@@ -251,7 +248,7 @@ describe('a compactor', () => {
               Promise.reject(new OperatingError('DIED', when, { outcome: 'unknown' }));
             const read = world.objects.read.bind(world.objects);
             const store = when === 'before storing' ? { read, put } : world.objects;
-            const outcome = await mergeSegments(store, job);
+            const outcome = await mergeSegments(store, job, world.memories);
             if (when === 'in between') {
               // It was slow, and all of it was done by somebody else.
               await world.compactFully();

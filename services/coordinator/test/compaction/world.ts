@@ -32,6 +32,7 @@ import {
 } from '../../src/compaction/compaction-limits.js';
 import { Compactor } from '../../src/compaction/compactor.js';
 import type { MergeExecutor } from '../../src/compaction/merge-job.js';
+import { MergeMemory } from '../../src/compaction/merge-memory.js';
 import { mergeSegments } from '../../src/compaction/merge-segments.js';
 
 export interface BatchSpec {
@@ -67,6 +68,8 @@ export class CompactionWorld {
   readonly url: string;
   readonly store: MetadataStore;
   readonly objects: ObjectStore;
+  /** Of all merges: they run one after the other, in memory that the ones before have filled. */
+  readonly memories = new MergeMemory();
   readonly announced: OffsetRange[] = [];
   readonly logLines: { level: string; message: string }[] = [];
   readonly counts = { merged: 0, superseded: 0, failed: 0, unreadable: 0, rowsBefore: 0 };
@@ -224,7 +227,7 @@ export class CompactionWorld {
   /** On this thread. */
   executor(): MergeExecutor {
     return {
-      merge: (job) => mergeSegments(this.objects, job),
+      merge: (job) => mergeSegments(this.objects, job, this.memories),
       close: () => Promise.resolve(),
     };
   }
@@ -243,7 +246,7 @@ export class CompactionWorld {
       const plan = (await store.planFreshMerge(bounds)) ?? (await store.planSmallMerge(bounds));
       if (plan === null) return;
       const job = { plan, segmentId: randomUUID(), softwareVersion: 'test' };
-      const outcome = await mergeSegments(this.objects, job);
+      const outcome = await mergeSegments(this.objects, job, this.memories);
       if (outcome.kind !== 'merged') throw new Error(JSON.stringify(outcome));
       const { merged } = outcome;
       const result = await store.swap(this.lease, { plan, merged, ageMsMax: 60_000 });
