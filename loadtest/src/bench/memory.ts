@@ -33,18 +33,35 @@ const secondsOf = {
 const requestBytesInFlightMax = 64 * MiB;
 const blockCacheBytes = 32 * MiB;
 
+type Bound = readonly [name: string, bytes: number];
+
 /** Everything that may grow with load, each with its bound, and what a process needs that does nothing. */
-const bounds: readonly (readonly [name: string, bytes: number])[] = [
+const bounds: readonly Bound[] = [
+  // Those being assembled are among them: the front takes both of its budgets for such a request.
   ['KAFSCALE_REQUEST_BYTES_IN_FLIGHT_MAX', requestBytesInFlightMax],
-  ['requests being assembled (half of it)', requestBytesInFlightMax / 2],
   ['pieces of request memory', limits.frameSlabBytes],
   ['segments not committed yet', limits.ingestBytesInFlightMax],
-  ['segment memory kept for later', limits.idleChunkBytesMax],
+  ['pieces of segment memory', limits.chunkSlabBytes],
   ['segments just written', limits.recentSegmentsBytesMax],
   ['KAFSCALE_BLOCK_CACHE_BYTES', blockCacheBytes],
   ['code, heap and threads of the process', 256 * MiB],
 ];
-const boundBytes = bounds.reduce((sum, [, bytes]) => sum + bytes, 0);
+
+/** Of merges under way, and of what they are reading. */
+const compaction: Bound = [
+  'segment compaction',
+  limits.compactionJobsInFlightMax *
+    (limits.compactionBytesMax + limits.compactionReadsInFlightMax * limits.compactionReadBytesMax),
+];
+
+/** Nothing is merged in a run that ends before its first segments are old enough. */
+function boundsOf(seconds: Seconds): readonly Bound[] {
+  return seconds.load * 1000 < limits.compactionGraceMs / 2 ? bounds : [...bounds, compaction];
+}
+
+function sumOf(each: readonly Bound[]): number {
+  return each.reduce((sum, [, bytes]) => sum + bytes, 0);
+}
 
 async function memoryBench(bench: Bench): Promise<void> {
   const { dataRoot, defer, options } = bench;
@@ -87,13 +104,14 @@ async function memoryBench(bench: Bench): Promise<void> {
   const usage = meter.stop();
   const check = await readBack(server, ledgerFile);
   resident.stop();
+  const boundBytes = sumOf(boundsOf(seconds));
   bench.table({
     title: `${overload}× capacity, and a store that refuses half of its PUTs`,
     description: describe(seconds),
     headings: ['what', 'figure'],
     rows: rowsOf({ capacity, load, usage, check, failures, resident }),
-    verdicts: verdictsOf(usage.peakResidentBytes, load, check),
-    figures: { capacity, load, usage, check, failures, bounds, resident: resident.samples },
+    verdicts: verdictsOf({ peakBytes: usage.peakResidentBytes, boundBytes }, load, check),
+    figures: { capacity, load, usage, check, failures, boundBytes, resident: resident.samples },
   });
 }
 
@@ -148,7 +166,8 @@ async function readBack(server: StandaloneServer, ledgerFile: string): Promise<L
 }
 
 function describe(seconds: Seconds): string {
-  const listed = bounds.map(([name, bytes]) => `${name} ${bytes / MiB}`);
+  const each = boundsOf(seconds);
+  const listed = each.map(([name, bytes]) => `${name} ${bytes / MiB}`);
   return (
     `${connections} connections × ${inFlightPerConnection} requests of one batch of 64 KiB, each with ` +
     `contents of its own, for ${seconds.load} s; half of the PUTs answered 500 or 503 from second ` +
@@ -156,7 +175,7 @@ function describe(seconds: Seconds): string {
     `the ledger: an acknowledged batch must be there once, at the offset of its ack, with its contents ` +
     `(CRC-32C over all of it); one that was refused must not be there.\n\n` +
     `RSS is of the server without PostgreSQL. Its bound while it only writes, in MiB: ` +
-    `${listed.join(' + ')} = ${boundBytes / MiB}.`
+    `${listed.join(' + ')} = ${sumOf(each) / MiB}.`
   );
 }
 
@@ -188,7 +207,11 @@ function rowsOf({ capacity, check, failures, load, resident, usage }: Figures): 
   ];
 }
 
-function verdictsOf(peakBytes: number, load: LedgerResult, check: LedgerCheckResult): Verdict[] {
+function verdictsOf(
+  { boundBytes, peakBytes }: { boundBytes: number; peakBytes: number },
+  load: LedgerResult,
+  check: LedgerCheckResult,
+): Verdict[] {
   const { damaged, lost, refusedButThere, strange, twice } = check;
   const wrong = lost + damaged + twice + refusedButThere + strange;
   return [
