@@ -156,6 +156,8 @@ export const limits = {
   storeOpenFilesMax: 256,
   storeTempFileAgeMs: 15 * 60_000,
   storeDirectWriteBytes: 4 * MiB, // per thread that writes past the page cache
+  storeWholeObjectBytesMin: 256 * KiB, // S3: a read of so much from byte 0 on is of the footer as well
+  storeFooterBytesRead: 8 * KiB, // up to so much: about 130 extents
 
   // Metadata store
   metadataSessionsMax: 10,

@@ -14,8 +14,9 @@ export interface Fault {
    * `cutBody`: the answer's body ends after `bytes` bytes.
    * `status`: answered by the proxy; the server never sees the request.
    * `cutRequest`: the connection ends before the server sees the request.
+   * `silence`: nobody ever answers.
    */
-  readonly kind: 'cutAnswer' | 'cutBody' | 'status' | 'cutRequest';
+  readonly kind: 'cutAnswer' | 'cutBody' | 'status' | 'cutRequest' | 'silence';
   readonly status?: number;
   readonly code?: string;
   /** Instead of an error with `code`. */
@@ -28,6 +29,8 @@ export interface Fault {
 /** A proxy before a real S3 server that does it harm on request. */
 export class FaultProxy {
   readonly requests: string[] = [];
+  /** Of their `Range` headers, those that had one. */
+  readonly ranges: string[] = [];
   readonly #target: URL;
   readonly #server: Server;
   #faults: Fault[] = [];
@@ -50,6 +53,7 @@ export class FaultProxy {
   next(...faults: Fault[]): void {
     this.#faults = faults;
     this.requests.length = 0;
+    this.ranges.length = 0;
   }
 
   async stop(): Promise<void> {
@@ -60,11 +64,13 @@ export class FaultProxy {
   #handle(request: IncomingMessage, response: ServerResponse): void {
     const method = request.method ?? '';
     this.requests.push(method);
+    if (request.headers.range !== undefined) this.ranges.push(request.headers.range);
     const index = this.#faults.findIndex(
       (each) => each.method === undefined || each.method === method,
     );
     const fault = this.#faults[index];
     if (fault && fault.isLasting !== true) this.#faults.splice(index, 1);
+    if (fault?.kind === 'silence') return;
     if (fault?.kind === 'cutRequest') {
       request.socket.destroy();
     } else if (fault?.kind === 'status') {

@@ -1,5 +1,6 @@
 import { createServer } from 'node:net';
 import { crc32c } from '@node-rs/crc32';
+import { limits } from '@kafscale/core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type ObjectStore, openObjectStore } from '@kafscale/storage';
 import { FaultProxy } from './fault-proxy.js';
@@ -45,6 +46,27 @@ describe.skipIf(!hasS3)(s3Title('S3 behind a failing network'), () => {
       await store.put(key, [content], crc);
       expect(proxy.requests).toEqual(['PUT', 'PUT', 'HEAD']);
       expect((await direct.read(key, 0, content.length)).equals(content)).toBe(true);
+    }));
+
+  it('reads a whole object where but its footer is left, and gives what was asked for', () =>
+    withStore(async (store, key) => {
+      const whole = Buffer.alloc(1_000_000, 'records and a footer ');
+      await direct.put(key, [whole], crc32c(whole));
+      proxy.next();
+      for (const length of [999_000, 500_000]) {
+        const memory = Buffer.alloc(whole.length, 'x');
+        await store.read(key, 0, length, { into: memory.subarray(0, length) });
+        expect(memory.subarray(0, length).equals(whole.subarray(0, length))).toBe(true);
+        expect(memory.subarray(length).every((byte) => byte === 0x78)).toBe(true);
+      }
+      await store.read(key, 1, 998_999);
+      await store.read(key, 0, 1000);
+      const [most, ...others] = proxy.ranges.map((range) => Number(/-(\d+)$/.exec(range)?.[1]));
+      expect(most).toBeGreaterThan(1_000_000);
+      expect(others).toEqual([500_000 + limits.storeFooterBytesRead - 1, 998_999, 999]);
+      await expect(store.read(key, 0, 1_000_001)).rejects.toMatchObject({
+        code: 'RANGE_NOT_SATISFIABLE',
+      });
     }));
 
   it('takes no other object for its own, though it holds the same bytes', () =>
