@@ -46,6 +46,7 @@ import { OwnerSource } from './owners/owner-source.js';
 import { LogReader } from './read/log-reader.js';
 import { ReaderMemory } from './read/reader-memory.js';
 import { TimestampSearch } from './read/timestamp-search.js';
+import { UpcomingExtents } from './read/upcoming-extents.js';
 import { Waiters } from './read/waiters.js';
 import type { FetchCoordinator, FetchReplica } from './replica.js';
 import { SessionCache } from './sessions/session-cache.js';
@@ -82,7 +83,8 @@ export function createFetchService(options: FetchServiceOptions): ClosableFetchS
   const { replica, log, metrics, coordinator, clock = systemClock } = options;
   const fetchLimits: FetchLimits = { ...defaultFetchLimits, ...options.limits };
   const index = createIndex(options, fetchLimits);
-  const loader = createLoader(options, fetchLimits);
+  const upcoming = options.isStoreRemote === true ? createUpcoming(fetchLimits, clock) : undefined;
+  const loader = createLoader(options, fetchLimits, upcoming);
   const waiters = new Waiters(fetchLimits.waitersMax);
   const follower = new FeedFollower({ replica, index, waiters });
   const parts: Parts = {
@@ -90,6 +92,7 @@ export function createFetchService(options: FetchServiceOptions): ClosableFetchS
     reader: new LogReader({
       index,
       loader,
+      upcoming,
       metrics,
       patience: { graceMs: fetchLimits.loadGraceMs, giveUpMs: fetchLimits.loadWaitMsMax },
       bytesInFlightMax: fetchLimits.fetchBytesInFlightMax,
@@ -206,7 +209,25 @@ function createIndex(options: FetchServiceOptions, bounds: FetchLimits): ExtentI
   });
 }
 
-function createLoader(options: FetchServiceOptions, bounds: FetchLimits): BlockLoader {
+function createUpcoming(bounds: FetchLimits, clock: Clock): UpcomingExtents {
+  return new UpcomingExtents(
+    {
+      readersMax: limits.sharedReadersMax,
+      idleMsMax: limits.fetchReaderIdleMsMax,
+      // What lagging readers keep of the cache in any case: nobody evicts it before it is wanted.
+      bytesMax: Math.floor(bounds.blockCacheBytes * bounds.catchUpCacheShare),
+      bytesPerReaderMax: limits.sharedReadBytesPerReaderMax,
+      extentsMax: limits.sharedReadExtentsMax,
+    },
+    clock,
+  );
+}
+
+function createLoader(
+  options: FetchServiceOptions,
+  bounds: FetchLimits,
+  upcoming: UpcomingExtents | undefined,
+): BlockLoader {
   const { store, recentSegments, log, metrics, clock = systemClock } = options;
   const hedged = options.isStoreRemote === true ? createHedging(options, clock) : undefined;
   const cache = new BlockCache({
@@ -224,6 +245,7 @@ function createLoader(options: FetchServiceOptions, bounds: FetchLimits): BlockL
   return new BlockLoader({
     cache,
     queue,
+    upcoming,
     memory,
     source: new SegmentSource({ store, hedged, recentSegments, metrics }),
     owners: createOwners(options, bounds),

@@ -2,6 +2,7 @@ import type { Extent, RecentSegmentView } from '@kafscale/cluster';
 import { type Clock, invariant, PooledMemory, type SlabMemory } from '@kafscale/core';
 import type { FetchLog } from '../fetch-log.js';
 import type { FetchMetrics } from '../metrics.js';
+import type { UpcomingExtents } from '../read/upcoming-extents.js';
 import type { BadExtents } from './bad-extents.js';
 import { OwnerLoads, type OwnerLoadsOptions } from '../owners/owner-loads.js';
 import type { Block, BlockCache } from './block-cache.js';
@@ -26,6 +27,8 @@ export interface BlockLoaderOptions {
   /** The fetch nodes that share the loading; undefined: there is but this one. */
   readonly owners: OwnerLoadsOptions | undefined;
   readonly queue: LoadQueue<LoadResult>;
+  /** What is taken along of a segment that is read anyway; undefined: nothing. */
+  readonly upcoming?: Pick<UpcomingExtents, 'of'> | undefined;
   readonly memory: Pick<SlabMemory, 'take'>;
   readonly bad: BadExtents;
   /** Reads at the same time, by class. */
@@ -224,7 +227,7 @@ export class BlockLoader {
     const { queue, cache, readsMax } = this.#options;
     for (const loadClass of loadClasses) {
       while (this.#reading[loadClass] < readsMax[loadClass]) {
-        const run = queue.peek(loadClass);
+        const run = this.#nextRun(loadClass);
         if (run === undefined) break;
         // No room: some read holds it, and its end starts the next ones.
         if (!cache.reserve(blockSizeOf(run.length))) return;
@@ -233,6 +236,20 @@ export class BlockLoader {
         void this.#read(run, loadClass);
       }
     }
+  }
+
+  /** With what other readers are about to want of the same segment. A tail does not wait for that. */
+  #nextRun(loadClass: LoadClass): Run<Pending> | undefined {
+    const { queue, upcoming } = this.#options;
+    const run = queue.peek(loadClass);
+    if (run === undefined || upcoming === undefined || loadClass === 'tail') return run;
+    const { partitionId, segmentId } = firstOf(run).request.extent;
+    for (const { arrival, extent, leaderEpoch } of upcoming.of(segmentId)) {
+      // Its own partition is read ahead as far as its reader is worth it.
+      if (extent.partitionId === partitionId || this.isKnown(extent)) continue;
+      this.loadAhead({ extent, arrival, leaderEpoch, loadClass: 'readAhead' });
+    }
+    return queue.peek(loadClass);
   }
 
   async #read(run: Run<Pending>, loadClass: LoadClass): Promise<void> {

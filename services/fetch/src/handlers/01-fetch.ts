@@ -156,8 +156,9 @@ async function readRecords(
     metrics.count('fetch_bytes_served_total', records.bytes);
     const { nextOffset, read } = records;
     const isBehind = nextOffset < read.highWatermark;
-    const aheadBytes = readers.served(wanted.connectionId, { ...records, ...read, isBehind });
-    if (aheadBytes > 0) reader.readAhead({ ...read, offset: nextOffset }, aheadBytes);
+    const { connectionId } = wanted;
+    const aheadBytes = readers.served(connectionId, { ...records, ...read, isBehind });
+    if (aheadBytes > 0) reader.readAhead(connectionId, { ...read, offset: nextOffset }, aheadBytes);
   }
 }
 

@@ -14,10 +14,13 @@ import {
 import type { ReadFailure } from './partition-outcome.js';
 import { type PartitionRead, planReads, type ReadPlan } from './plan-reads.js';
 import { selectBatches } from './select-batches.js';
+import type { UpcomingExtents } from './upcoming-extents.js';
 
 export interface LogReaderOptions {
   readonly index: ExtentIndex;
   readonly loader: BlockLoader;
+  /** What its loader takes along; undefined: nothing. */
+  readonly upcoming?: UpcomingExtents | undefined;
   readonly metrics: FetchMetrics;
   readonly patience: LoadPatience;
   /** Bytes that requests may be loading or assembling at the same time, for each kind of reader. */
@@ -124,9 +127,13 @@ export class LogReader {
   }
 
   /** Loads ahead of a sequential reader what memory knows the place of. Waits for nothing. */
-  readAhead(read: Omit<PartitionRead, 'bytesMax'>, bytes: number): void {
-    const { index, loader, metrics } = this.#options;
+  readAhead(connectionId: string, read: Omit<PartitionRead, 'bytesMax'>, bytes: number): void {
+    const { index, loader, metrics, upcoming } = this.#options;
     const { partitionId, offset, highWatermark, leaderEpoch } = read;
+    upcoming?.advance(`${connectionId}/${partitionId}`, read, (from, bytesMax) => {
+      const wider = { partitionId, offset: from, endOffset: highWatermark, bytes: bytesMax };
+      return this.#collect(wider).extents;
+    });
     const wish = { partitionId, offset, endOffset: highWatermark, bytes };
     const { extents, missingOffset } = this.#collect(wish);
     for (const { extent, arrival } of extents) {
