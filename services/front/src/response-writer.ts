@@ -98,11 +98,15 @@ export class ResponseWriter {
   /**
    * Acks of one segment settle in one turn of the microtask queue; the flush comes after it, so that
    * they leave in one system call.
+   *
+   * A large response lets the others have a turn after each slice: the kernel may take all of its slices at
+   * once, and whoever else is waited for by then has waited for all of them.
    */
-  #scheduleFlush(): void {
+  #scheduleFlush(isAfterOthers = false): void {
     if (this.#flushScheduled || this.#sliceOut) return;
     this.#flushScheduled = true;
-    process.nextTick(this.#flush);
+    if (isAfterOthers) setImmediate(this.#flush);
+    else process.nextTick(this.#flush);
   }
 
   readonly #flush = (): void => {
@@ -121,10 +125,11 @@ export class ResponseWriter {
     // The socket's own close event follows.
     if (error) return;
     this.#progressMs = this.#clock.monotonicMs();
+    const isFullSlice = this.#sliceBytes === sliceBytesMax;
     this.#sentBytes += this.#sliceBytes;
     this.#sliceBytes = 0;
     this.#releaseSent();
-    if (this.#queue.length > 0 || this.#ending) this.#scheduleFlush();
+    if (this.#queue.length > 0 || this.#ending) this.#scheduleFlush(isFullSlice);
     this.#onProgress();
   };
 

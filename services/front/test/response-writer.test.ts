@@ -68,3 +68,34 @@ it('lets go of what a broken connection has not taken, once its socket has close
   await new Promise<void>((resolve) => socket.on('close', () => resolve()));
   expect(released).toBe(1);
 });
+
+it('lets others have a turn between the slices of a large response', async () => {
+  const turns: number[] = [];
+  let turn = 0;
+  let isOver = false;
+  const count = (): void => {
+    turn += 1;
+    if (!isOver) setImmediate(count);
+  };
+  setImmediate(count);
+  // Takes whatever comes at once, as the kernel may.
+  const taking = {
+    writableLength: 0,
+    destroyed: false,
+    cork: () => undefined,
+    uncork: () => undefined,
+    end: () => undefined,
+    write: (_: Uint8Array, done?: () => void) => {
+      if (done) turns.push(turn);
+      if (done) process.nextTick(done);
+      return true;
+    },
+  };
+  const options = { socket: taking, clock: systemClock, onProgress: () => undefined };
+  const eager = new ResponseWriter(options);
+  const part = Buffer.alloc(1024 * 1024);
+  await new Promise<void>((resolve) => eager.write(head, [part, part, part], resolve));
+  isOver = true;
+  expect(turns.length).toBeGreaterThan(3);
+  expect(new Set(turns).size).toBe(turns.length);
+});

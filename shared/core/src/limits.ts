@@ -118,6 +118,7 @@ export const limits = {
   ownerReadBytesInFlightMax: 64 * MiB, // asked of other fetch nodes
   peerReadBytesInFlightMax: 64 * MiB, // being loaded for other fetch nodes
   borrowedBlocksBytesMax: 32 * MiB, // kept of what others own, beside the block cache
+  verifyBytesPerTurnMax: MiB, // of the event loop, or one extent: 0.2 ms
   sharedReadersMax: 1_024, // partitions read sequentially whose reads of a remote store are shared
   sharedReadBytesPerReaderMax: 16 * MiB, // how far ahead of each of them
   sharedReadExtentsMax: 65_536, // over all of them

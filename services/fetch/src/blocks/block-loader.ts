@@ -1,5 +1,6 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Extent, RecentSegmentView } from '@kafscale/cluster';
-import { type Clock, invariant, PooledMemory, type SlabMemory } from '@kafscale/core';
+import { type Clock, invariant, limits, PooledMemory, type SlabMemory } from '@kafscale/core';
 import type { FetchLog } from '../fetch-log.js';
 import type { FetchMetrics } from '../metrics.js';
 import type { UpcomingExtents } from '../read/upcoming-extents.js';
@@ -19,7 +20,7 @@ import {
   type PendingLoad,
 } from './load-queue.js';
 import type { SegmentSource } from './segment-source.js';
-import { type LoadedExtent, verifyExtent } from './verify-extent.js';
+import { type LoadedExtent, type Verdict, verifyExtent } from './verify-extent.js';
 
 export interface BlockLoaderOptions {
   readonly cache: BlockCache;
@@ -266,9 +267,10 @@ export class BlockLoader {
       }
       const { segmentId } = request.extent;
       const read = recent ?? (await this.#readFromStore(segmentId, run.position, run.length));
+      const verdicts = read instanceof PooledMemory ? await verifyRun(run, read) : [];
       cache.cancel(blockSizeOf(run.length));
       isReserved = false;
-      if (read instanceof PooledMemory) await this.#deliver(run, read);
+      if (read instanceof PooledMemory) await this.#deliver(run, read, verdicts);
       else if (read.kind === 'damaged') await this.#readEach(run);
       else this.#fail(run, read);
     } finally {
@@ -336,17 +338,18 @@ export class BlockLoader {
     return new PooledMemory(bytes);
   }
 
-  /** Verifies every member; what is not intact is read once more, by itself, from the store. */
-  async #deliver(run: Run<Pending>, memory: PooledMemory): Promise<void> {
+  /** What is not intact is read once more, by itself, from the store. */
+  async #deliver(
+    run: Run<Pending>,
+    memory: PooledMemory,
+    verdicts: readonly Verdict[],
+  ): Promise<void> {
     const loaded: LoadedExtent[] = [];
     const deliveries: (() => void)[] = [];
     const suspects: Pending[] = [];
-    for (const load of run.members) {
-      const start = load.position - run.position;
-      const view = memory.bytes.subarray(start, start + load.length);
-      const { extent, leaderEpoch } = load.request;
-      const verdict = verifyExtent(view, extent, leaderEpoch, memory);
-      if (verdict.kind === 'intact') {
+    for (const [index, load] of run.members.entries()) {
+      const verdict = verdicts[index];
+      if (verdict?.kind === 'intact') {
         loaded.push(verdict.loaded);
         deliveries.push(() => load.resolve({ kind: 'loaded', loaded: verdict.loaded }));
       } else {
@@ -427,6 +430,25 @@ function verifyPieces(
     all.push(verdict.loaded);
   }
   return all;
+}
+
+/** Every member, in turns of the event loop of a bounded length: a large run takes 2 ms. */
+async function verifyRun(run: Run<Pending>, memory: PooledMemory): Promise<readonly Verdict[]> {
+  const verdicts: Verdict[] = [];
+  let bytesOfTurn = 0;
+  for (const { length, position, request } of run.members) {
+    if (bytesOfTurn > 0 && bytesOfTurn + length > limits.verifyBytesPerTurnMax) {
+      // oxlint-disable-next-line no-await-in-loop
+      await nextTurn();
+      bytesOfTurn = 0;
+    }
+    const start = position - run.position;
+    const view = memory.bytes.subarray(start, start + length);
+    const { extent, leaderEpoch } = request;
+    verdicts.push(verifyExtent(view, extent, leaderEpoch, memory));
+    bytesOfTurn += length;
+  }
+  return verdicts;
 }
 
 function firstOf(run: Run<Pending>): Pending {
