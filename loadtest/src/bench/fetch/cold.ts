@@ -40,7 +40,7 @@ export async function coldBench(bench: Bench): Promise<void> {
   const { dataRoot, defer, options } = bench;
   const store = await startBenchS3Server({ dataRoot });
   defer(() => store.stop());
-  const cold = new ColdBench(store, dataRoot, await mkdtemp(join(dataRoot, 'cold-')));
+  const cold = new ColdBench(store, bench, await mkdtemp(join(dataRoot, 'cold-')));
   await cold.fill(options.quick ? 1000 : 2000);
   const rows: string[][] = [];
   const verdicts: Verdict[] = [];
@@ -77,12 +77,12 @@ export async function coldBench(bench: Bench): Promise<void> {
 
 class ColdBench {
   readonly #store: BenchS3Server;
-  readonly #dataRoot: string;
+  readonly #bench: Pick<Bench, 'dataRoot' | 'options'>;
   readonly #dataDir: string;
 
-  constructor(store: BenchS3Server, dataRoot: string, dataDir: string) {
+  constructor(store: BenchS3Server, bench: Pick<Bench, 'dataRoot' | 'options'>, dataDir: string) {
     this.#store = store;
-    this.#dataRoot = dataRoot;
+    this.#bench = bench;
     this.#dataDir = dataDir;
   }
 
@@ -108,7 +108,7 @@ class ColdBench {
       );
       const gets = (await ServerMetrics.read(server.httpUrl)).sum('fetch_store_reads_total');
       return { ...run, gets };
-    });
+    }, this.#bench.options.profileDir);
   }
 
   async sdk(parallelism: number): Promise<Run> {
@@ -133,9 +133,13 @@ class ColdBench {
     return best.parallelism;
   }
 
-  async #while<Result>(work: (server: StandaloneServer) => Promise<Result>): Promise<Result> {
+  async #while<Result>(
+    work: (server: StandaloneServer) => Promise<Result>,
+    profileDir?: string,
+  ): Promise<Result> {
     const server = await startStandalone({
-      dataRoot: this.#dataRoot,
+      dataRoot: this.#bench.dataRoot,
+      profileDir,
       dataDir: this.#dataDir,
       // Merged segments would be read instead of some of these.
       settings: { ...this.#store.settings(prefix), KAFSCALE_COMPACTION_GRACE_MS: never },
