@@ -5,6 +5,8 @@ import { scriptedPipeline, send, turns } from './scripted.js';
 import { partitionFields } from '../src/seal/seal-job.js';
 
 const written = { kind: 'written' };
+/** Whatever a test does comes at once by it, however slow the machine is. */
+const standingClock = { monotonicMs: () => 0, wallMs: () => 0 };
 const lost = { kind: 'refused', errorCode: 56 };
 /** Longer than any test: what waits for it waits for ever. */
 const never = 60_000;
@@ -170,13 +172,16 @@ it.each([
   ['standard', -1, 2],
   ['economy', never, 1],
 ] as const)('what comes back after an answer: %s', async (_, flushMs, uploadsExpected) => {
-  const { pipeline, uploads } = scriptedPipeline({ flushIntervalMs: never - 1 });
+  const { pipeline, uploads } = scriptedPipeline({
+    clock: standingClock,
+    flushIntervalMs: never - 1,
+  });
   const value = Buffer.alloc(limits.flushReturnBytesMin);
-  const first = send(pipeline, { value, flushMs });
+  const first = send(pipeline, { value, flushMs, arrivedAtMs: 0 });
   pipeline.relieve();
   uploads[0]!.succeed();
   expect(await first.outcome).toMatchObject(written);
-  send(pipeline, { value, flushMs });
+  send(pipeline, { value, flushMs, arrivedAtMs: 0 });
   await turns();
   expect(uploads).toHaveLength(uploadsExpected);
 });
