@@ -3,7 +3,8 @@ import { runProgram } from '../clients/run-program.js';
 import type { RawLoad, RawLoads } from './main.js';
 
 const rawMain = fileURLToPath(new URL('./main.js', import.meta.url));
-const rawMsMax = 240_000;
+/** Ends what hangs. */
+const rawMsMax = 600_000;
 
 /** Runs a load generator as a process of its own. */
 export async function runRawLoad<Kind extends keyof RawLoads>(
