@@ -83,7 +83,7 @@ async function memoryBench(bench: Bench): Promise<void> {
   defer(() => server.dispose());
   const { putDelayMs, seconds } = options.quick ? phasesOf.quick : phasesOf.full;
   await proxy.set({ putDelayMs });
-  const capacity = await capacityOf(server, options.quick ? 300e6 : 1000e6);
+  const capacity = await capacityOf(server, options.quick ? 300e6 : 600e6);
   console.error(`  capacity: ${(capacity / 1e6).toFixed(0)} MB/s`);
   await createTopic(server, { name: topic, partitions: benchPartitions });
   const meter = new ServerMeter(server);
@@ -129,8 +129,8 @@ async function capacityOf(server: StandaloneServer, totalBytes: number): Promise
     batchBytes,
     batchesPerRequest: 1,
     valueBytes,
-    connections: 16,
-    inFlightPerConnection: 32,
+    connections,
+    inFlightPerConnection,
     totalBytes,
   } as const;
   await runRawLoad({ ...load, totalBytes: totalBytes / 4 });
