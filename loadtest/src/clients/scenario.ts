@@ -137,8 +137,12 @@ class Scenario {
       const held = new Set([...(first.assignment ?? []), ...(second.assignment ?? [])]);
       if (held.size !== partitionsPerTopic) throw new CheckFailedError('they overlap');
       const had = second.records.length;
-      await this.#produceTo(ledger, topic);
-      await first.until('all records at one or the other', () => ledger.isCoveredBy(both()));
+      // A fetch of the first one, sent before it gave partitions up, may bring it what comes next there.
+      let rounds = client.features.redelivers === 'at-rebalance' ? 3 : 1;
+      for (; rounds > 0 && second.records.length === had; rounds -= 1) {
+        await this.#produceTo(ledger, topic);
+        await first.until('all records at one or the other', () => ledger.isCoveredBy(both()));
+      }
       if (second.records.length === had) throw new CheckFailedError('the second member got none');
     });
     await this.#step('one leaves: the other has all 6 at once, and goes on', async () => {
