@@ -3,7 +3,8 @@ import { limits, PooledMemory, SlabMemory } from '@kafscale/core';
 /**
  * Memory that worker threads can read without a transfer: chunks of one size that open segments fill
  * and that are used again after the segment has been forgotten. Fresh memory costs a page fault per
- * 4 KiB; recycled memory costs nothing. Larger batches get memory of their length.
+ * 4 KiB; recycled memory costs nothing. Larger batches get a part of their length, and memory of their own
+ * above a slab.
  */
 export class ChunkPool {
   readonly #slabs: SlabMemory;
